@@ -1,0 +1,319 @@
+"""The `Loss` pytree and the registry: hyperparameters are leaves, choices are static."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar, dataclass_transform
+
+import jax
+from jax import numpy as jnp
+
+from lossjax import _check, _reduce
+from lossjax._reduce import Total
+from lossjax._types import Array, Input, Reduction
+
+# Every identifier: class names give the class, function names and aliases the function.
+registry: dict[str, Any] = {}
+
+
+def static(*, default: Any, types: tuple[type, ...] | None = None, kw_only: bool = False) -> Any:
+    """Declare a choice: fixed at trace time, part of the jit cache key, never differentiated.
+
+    `types` are the types that it may have; those of a bool default are known.
+    """
+    if types is None and isinstance(default, bool):
+        types = (bool,)
+    metadata = {"static": True, "types": types}
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
+
+
+def leaf(*, default: float, interval: str) -> Any:
+    """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none."""
+    return dataclasses.field(default=default, metadata={"interval": interval})
+
+
+@dataclass_transform(
+    frozen_default=True, eq_default=False, field_specifiers=(static, leaf, dataclasses.field)
+)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Loss:
+    """Base of all losses: values per sample, weighed, masked and reduced to a number.
+
+    A subclass declares its hyperparameters as fields, like a dataclass, and overrides `call`::
+
+        class Asymmetric(lossjax.Loss):
+            under: float = 3.0                                  # traced and differentiable
+            squared: bool = lossjax.static(default=True)        # a choice, fixed at trace time
+
+            def call(self, y_true, y_pred):
+                e = y_true - y_pred
+                e = e**2 if self.squared else jnp.abs(e)
+                return jnp.mean(jnp.where(y_true > y_pred, self.under, 1.0) * e, axis=-1)
+
+    It is registered under its name as a pytree and for `lossjax.losses.get` by subclassing.
+
+    With values v, weights w, mask m and N the number of values, a call returns
+
+    ====================================  ========  ===========  ==========  ============
+    `reduction`                           nothing   w            m           w and m
+    ====================================  ========  ===========  ==========  ============
+    "sum_over_batch_size", "mean"         Σv / N    Σvw / N      Σvm / Σm    Σvwm / Σm
+    "mean_with_sample_weight"             Σv / N    Σvw / Σw     Σvm / Σm    Σvwm / Σwm
+    "sum"                                 Σv        Σvw          Σvm         Σvwm
+    "none", None                          v         vw           vm          vwm
+    ====================================  ========  ===========  ==========  ============
+
+    as Keras does: "sum_over_batch_size" divides by the number of values, not by the sum of the
+    weights. A division by 0 gives 0. "auto" (Keras 2) means the default, "sum_over_batch_size".
+    A scalar, or the values of shape (0,) of an empty batch, are returned as they are.
+
+    `name` (default: the class's name in snake case) labels the loss in logs and profiles.
+    `dtype` is the floating dtype of the result; by default it is that of `y_pred`, float32 at
+    least. The computation is made in float32 at least, whatever `dtype` is, and integer labels
+    are never cast to it: Keras rounds the inputs, class numbers included.
+    """
+
+    fn: ClassVar[Callable[..., Array]]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    default_name: ClassVar[str] = "loss"
+
+    reduction: Reduction = static(default="sum_over_batch_size", kw_only=True)
+    name: str = static(default="", kw_only=True)
+    dtype: Any = static(default=None, kw_only=True)
+
+    def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__}: a loss is a dataclass; declare hyperparameters as fields "
+                f"(`delta: float = 1.0`) in place of __init__."
+            )
+        own = cls.__dict__
+        if "default_name" not in own:
+            cls.default_name = snake_case(cls.__name__)
+        names = [cls.__name__, *own.get("aliases", ())]
+        if "fn" in own:
+            fn = own["fn"]
+            if fn.__module__ == cls.__module__:
+                names.append(fn.__name__)
+            cls.__doc__ = cls.__doc__ or fn.__doc__  # before dataclass() fills it in
+            cls.fn = staticmethod(fn)  # type: ignore[assignment]
+        dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
+        _register_pytree(cls)
+        for name in names:
+            if not name.startswith("_"):  # a private class is a base for others
+                _register_name(name, cls)
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        if self.reduction == "auto":
+            object.__setattr__(self, "reduction", "sum_over_batch_size")
+        _check.reduction(where, self.reduction)
+        _check.kind(where, "name", self.name, (str, type(None)))
+        object.__setattr__(self, "name", self.name or self.default_name)
+        object.__setattr__(self, "dtype", _check.float_dtype(where, self.dtype))
+        for field in self._hyperparameter_fields():
+            value = getattr(self, field.name)
+            if not field.metadata.get("static"):
+                value = _check.hyper(where, field.name, value)
+            elif isinstance(value, list):
+                value = tuple(value)  # an axis that has been through JSON
+            if field.metadata.get("types"):
+                _check.kind(where, field.name, value, field.metadata["types"])
+            if field.metadata.get("interval"):
+                _check.within(where, field.name, value, field.metadata["interval"])
+            object.__setattr__(self, field.name, value)
+
+    @classmethod
+    def _hyperparameter_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        return tuple(f for f in dataclasses.fields(cls) if f.name not in _COMMON)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Fields by name, without `reduction`, `name` and `dtype`."""
+        return {f.name: getattr(self, f.name) for f in self._hyperparameter_fields()}
+
+    def __repr__(self) -> str:
+        changed = (
+            f"{f.name}={value!r}"
+            for f in dataclasses.fields(self)
+            for value in [getattr(self, f.name)]
+            if f.name != "name" and not (isinstance(value, _PLAIN) and value == f.default)
+        )
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Values per sample, or `(values, mask)`; what a subclass overrides.
+
+        Ranks that differ by a trailing axis of size 1 are aligned first, as Keras's classes do.
+        """
+        if not hasattr(self, "fn"):
+            raise NotImplementedError(
+                f"{type(self).__name__} must override call(self, y_true, y_pred)."
+            )
+        where = self.fn.__name__
+        pair = _check.aligned(
+            _check.array(where, "y_true", y_true), _check.array(where, "y_pred", y_pred)
+        )
+        return self.fn(*pair, **self.hyperparameters())
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Array:
+        """The loss of a batch: a number, or the values per sample under reduction None.
+
+        `y_true` and `y_pred` are arrays, numbers in lists or, where `call` takes them, pytrees of
+        arrays. `sample_weight` and `mask` (true: counts) broadcast to the values per sample:
+        (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d). What the mask or a weight
+        of 0 takes out has no influence on the value or on any gradient, not even as NaN.
+        """
+        with jax.named_scope(self.name):
+            weighed = self._evaluate(y_true, y_pred, sample_weight, mask)
+            return self._cast(_reduce.reduce(type(self).__name__, *weighed, self.reduction))
+
+    def total(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Total:
+        """As a call, but as a `Total`: those of the parts of a batch add up to the whole.
+
+        `loss.total(a) + loss.total(b)` has as `.result()` the loss of both parts together,
+        for every reduction but None. Raises ValueError where a loss is no mean over samples.
+        """
+        with jax.named_scope(self.name):
+            values, weight, mask = self._evaluate(y_true, y_pred, sample_weight, mask)
+            if values.ndim == 0:
+                raise ValueError(
+                    f"{type(self).__name__}: a scalar for the whole batch cannot be merged with "
+                    f"that of another. Return one value per sample from call, or override total."
+                )
+            return _reduce.total(type(self).__name__, values, weight, mask, self.reduction)
+
+    def _prepare(
+        self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
+    ) -> tuple[Any, Any, Array | None, Array | None]:
+        """Everything as arrays, and harmless numbers in the samples that count for nothing."""
+        where = type(self).__name__
+        y_true, y_pred = _arrays(where, "y_true", y_true), _arrays(where, "y_pred", y_pred)
+        y_pred = jax.tree.map(_check.wide, y_pred)
+        axis = getattr(self, "axis", -1)
+        if mask is not None:
+            mask = _check.array(where, "mask", mask) != 0
+            y_true, y_pred = _reduce.defused((y_true, y_pred), mask, axis)
+        if sample_weight is not None:
+            sample_weight = _check.array(where, "sample_weight", sample_weight)
+            y_true, y_pred = _reduce.defused((y_true, y_pred), sample_weight != 0, axis)
+        return y_true, y_pred, sample_weight, mask
+
+    def _evaluate(
+        self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
+    ) -> tuple[Array, Array | None, Array | None]:
+        """Values per sample with their weights and mask, the loss's own mask included."""
+        where = type(self).__name__
+        y_true, y_pred, weight, mask = self._prepare(y_true, y_pred, sample_weight, mask)
+        values = self.call(y_true, y_pred)
+        if isinstance(values, tuple):
+            values, own_mask = values
+            mask = own_mask if mask is None else _check.joint_mask(where, mask, own_mask)
+        values = _check.wide(_check.array(where, "the result of call", values))
+        return values, weight if weight is None else weight.astype(values.dtype), mask
+
+    def _cast(self, value: Array) -> Array:
+        return value if self.dtype is None else value.astype(self.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Every field as plain Python data; `from_config` gives the same loss back."""
+        config = {"name": self.name, "reduction": self.reduction}
+        for field in self._hyperparameter_fields():
+            value = getattr(self, field.name)
+            if isinstance(value, jax.core.Tracer):
+                raise TypeError(
+                    f"{type(self).__name__}: {field.name} is traced and has no value to write. "
+                    f"Call get_config outside jit and grad."
+                )
+            config[field.name] = value.tolist() if hasattr(value, "tolist") else value
+        return config if self.dtype is None else config | {"dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Loss":
+        """A loss from what `get_config` or Keras wrote; ValueError for anything else."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        for key in config:
+            if key not in known:
+                raise ValueError(
+                    f"{cls.__name__}: unknown key {key!r} in the config."
+                    f"{_check.nearest(key, known)}"
+                )
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+_COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def snake_case(name: str) -> str:
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _arrays(where: str, name: str, tree: Any) -> Any:
+    """Array leaves: numbers in lists are one array; labels stay integers, wide and signed."""
+
+    def is_leaf(x: Any) -> bool:
+        numbers = (int, float, bool)
+        return isinstance(x, (list, tuple)) and all(
+            isinstance(v, numbers) or is_leaf(v) for v in x
+        )
+
+    def convert(x: Any) -> Array:
+        x = _check.array(where, name, x)
+        if x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
+            return _check.wide(x)
+        # uint8 labels would wrap around in 1 - y_true
+        return x if x.dtype == jnp.int64 else x.astype(jnp.int32)
+
+    return jax.tree.map(convert, tree, is_leaf=is_leaf)
+
+
+def _register_pytree(cls: type[Loss]) -> None:
+    """Unflattening skips `__init__`: its checks must not meet tracers and placeholders."""
+    fields = dataclasses.fields(cls)
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
+    statics = tuple(f.name for f in fields if f.metadata.get("static"))
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in leaves)
+
+    def flatten(loss: Loss) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(loss, n) for n in leaves), tuple(getattr(loss, n) for n in statics)
+
+    def flatten_with_keys(loss: Loss) -> Any:
+        children, aux = flatten(loss)
+        return tuple(zip(keys, children, strict=True)), aux
+
+    def unflatten(aux: tuple[Any, ...], children: Any) -> Loss:
+        loss = object.__new__(cls)
+        loss.__dict__.update(zip(statics, aux, strict=True))
+        loss.__dict__.update(zip(leaves, children, strict=True))
+        return loss
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+
+def _register_name(name: str, cls: type[Loss]) -> None:
+    """The same class may be defined again, as a notebook cell does; another may not take over."""
+    taken = registry.get(name)
+    if taken is not None and taken.__module__ != cls.__module__:
+        raise TypeError(f"loss name {name!r} is already taken by {taken.__module__}.{name}.")
+    registry[name] = cls if name == cls.__name__ else cls.fn
+
+
+_register_pytree(Loss)
+registry["Loss"] = Loss

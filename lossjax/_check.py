@@ -1,0 +1,251 @@
+"""Argument checks and shape rules: every error that a user can cause is worded here.
+
+Checks judge shapes, kinds and Python numbers, never the values of arrays: they cost nothing
+under `jit` and are raised at trace time too.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lossjax._types import Array, Axis
+
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
+
+
+def array(where: str, name: str, value: Any) -> Array:
+    """`value` as an array of real numbers."""
+    try:
+        out = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{where}: {name} must be an array or numbers nested in lists, "
+            f"got {type(value).__name__}. For several outputs use one loss for each."
+        ) from error
+    if jnp.issubdtype(out.dtype, jnp.complexfloating) or not (
+        jnp.issubdtype(out.dtype, jnp.number) or out.dtype == jnp.bool_
+    ):
+        raise TypeError(f"{where}: {name} must hold real numbers, got dtype {out.dtype}.")
+    return out
+
+
+def wide(x: Array) -> Array:
+    """`x` in float32 at least: integers, booleans and 16-bit floats are widened."""
+    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
+    return x.astype(jnp.promote_types(dtype, jnp.float32))
+
+
+def labels(where: str, y_true: Any) -> Array:
+    """Class numbers as int32 (int64 stays); fractions are cut off, as Keras does."""
+    y_true = array(where, "y_true", y_true)
+    return y_true if y_true.dtype == jnp.int64 else y_true.astype(jnp.int32)
+
+
+def prediction(where: str, y_pred: Any) -> Array:
+    return wide(array(where, "y_pred", y_pred))
+
+
+def aligned(a: Array, b: Array) -> tuple[Array, Array]:
+    """Keras's rank rule: ranks that differ by one trailing axis of size 1 are made equal.
+
+    If the shorter has rank 1 it gets the axis, else the longer loses it. Nothing else changes.
+    """
+    if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
+        return (a, b[..., None]) if b.ndim == 1 else (a[..., 0], b)
+    if b.ndim == a.ndim + 1:
+        return aligned(b, a)[::-1]
+    return a, b
+
+
+def pair(where: str, y_true: Any, y_pred: Any, *, align: bool = False) -> tuple[Array, Array]:
+    """Both as arrays in `y_pred`'s dtype, float32 at least, of shapes that fit.
+
+    A shape may be broadcast to the other one, as Keras does; two shapes that would both grow,
+    such as (N,) against (N, 1), are an error.
+    """
+    y_pred = prediction(where, y_pred)
+    y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
+    if align:
+        y_true, y_pred = aligned(y_true, y_pred)
+    try:
+        shape = np.broadcast_shapes(y_true.shape, y_pred.shape)
+    except ValueError:
+        shape = None
+    if shape not in (y_true.shape, y_pred.shape):
+        raise ValueError(
+            f"{where}: y_true and y_pred need equal shapes, or one that broadcasts to the other, "
+            f"got {y_true.shape} and {y_pred.shape}.{_reshape_hint(y_true, y_pred)}"
+        )
+    return y_true, y_pred
+
+
+def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """As `pair`, for losses whose shapes must be equal."""
+    y_pred = prediction(where, y_pred)
+    y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
+    if y_true.shape != y_pred.shape:
+        raise ValueError(
+            f"{where}: y_true and y_pred must have the same shape, got {y_true.shape} and "
+            f"{y_pred.shape}.{_reshape_hint(y_true, y_pred)}"
+        )
+    return y_true, y_pred
+
+
+def _reshape_hint(y_true: Array, y_pred: Array) -> str:
+    for name, long, short in (("y_pred", y_pred, y_true), ("y_true", y_true, y_pred)):
+        if long.shape == (*short.shape, 1):
+            return f" Pass {name}[..., 0]."
+    return ""
+
+
+def class_axis(where: str, y_true: Array, y_pred: Array, axis: int) -> None:
+    """Integer labels have the shape of `y_pred` without its class axis."""
+    if not isinstance(axis, int) or isinstance(axis, bool):
+        raise ValueError(f"{where}: `axis` must be of type `int`, got {axis!r}.")
+    if not -y_pred.ndim <= axis < y_pred.ndim:
+        raise ValueError(
+            f"{where}: axis must be an axis of y_pred of shape {y_pred.shape}, got {axis}."
+        )
+    want = tuple(np.delete(y_pred.shape, axis).tolist())
+    if y_true.shape != want:
+        raise ValueError(
+            f"{where}: y_true holds class numbers and must have the same shape as y_pred "
+            f"without its class axis {axis}, here {want}, got {y_true.shape}."
+            f"{' Pass y_true[..., 0].' if y_true.shape == (*want, 1) else ''}"
+        )
+
+
+def rank(where: str, name: str, x: Array, dims: str) -> None:
+    """`x` has one axis for each name in `dims`."""
+    if x.ndim != len(dims.split()):
+        shape = ", ".join(dims.split())
+        raise ValueError(f"{where}: {name} must have shape ({shape}), got {x.shape}.")
+
+
+def not_bool(where: str, axis: Axis) -> None:
+    if isinstance(axis, bool):
+        raise ValueError(f"{where}: `axis` must be of type `int`, got {axis!r}.")
+
+
+def within(where: str, name: str, value: Any, interval: str) -> None:
+    """Judge a Python or NumPy number against "[0, 1]", "(0, 1)" or "[0, inf)".
+
+    Tracers and device arrays pass: a tracer has no value yet, and reading a device array
+    would wait for the device.
+    """
+    if not isinstance(value, (int, float, np.number, np.ndarray)):
+        return
+    low, high = map(float, interval[1:-1].split(","))
+    v = np.asarray(value)
+    above = v >= low if interval[0] == "[" else v > low
+    below = v <= high if interval[-1] == "]" or math.isinf(high) else v < high
+    if not np.all(above & below):
+        raise ValueError(f"{where}: {name} must be in the interval {interval}, got {value}.")
+
+
+def reduction(where: str, value: Any) -> None:
+    if not (value is None or isinstance(value, str)) or value not in REDUCTIONS:
+        raise ValueError(
+            f"{where}: Invalid value for argument `reduction`. Expected one of {REDUCTIONS}, "
+            f"got {value!r}.{nearest(value, REDUCTIONS)}"
+        )
+
+
+def float_dtype(where: str, value: Any) -> str | None:
+    """The name of a floating dtype; a Keras policy counts as its compute dtype."""
+    value = getattr(value, "compute_dtype", value)
+    if value is None:
+        return None
+    name = value.removeprefix("mixed_") if isinstance(value, str) else value
+    try:
+        dtype = jnp.dtype(name)
+    except TypeError:
+        dtype = None
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{where}: dtype must be a floating point type or None, got {value!r}.")
+    return dtype.name
+
+
+def kind(where: str, name: str, value: Any, types: tuple[type, ...]) -> None:
+    """`value` is an instance of `types`; a bool is never taken for an int."""
+    right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+    if isinstance(value, tuple):
+        right = right and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+    if not right:
+        wanted = " or ".join("None" if t is type(None) else t.__name__ for t in types)
+        raise TypeError(f"{where}: {name} must be {wanted}, got {value!r}.")
+
+
+def hyper(where: str, name: str, value: Any) -> Any:
+    """A hyperparameter as a pytree of floats: Python and NumPy numbers become float.
+
+    An int leaf would be traced as an integer, which has no gradient and compiles once more.
+    """
+    if isinstance(value, (str, bytes, bool, np.bool_)) or callable(value):
+        raise TypeError(
+            f"{where}: {name} is a number to differentiate, got {value!r}. "
+            f"Declare a choice as `{name}: ... = lossjax.static(default=...)`."
+        )
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    if isinstance(value, (list, tuple, np.ndarray)) and _numeric(value):
+        return np.asarray(value, np.result_type(np.asarray(value), np.float32))
+    return value
+
+
+def _numeric(value: Any) -> bool:
+    if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)):
+        return False
+    try:
+        return np.asarray(value).dtype.kind in "iuf"
+    except ValueError:
+        return False
+
+
+def weights_fit(where: str, values: tuple[int, ...], weights: tuple[int, ...]) -> None:
+    """Weights and masks may be broadcast over values, never make them grow.
+
+    A vector does not fit values with more axes: which axis it belongs to would be a guess.
+    A single value (a loss over the whole batch) takes weights of any shape, as in Keras.
+    """
+    if not values:
+        return
+    try:
+        grown = np.broadcast_shapes(values, weights) != values
+    except ValueError:
+        grown = True
+    if grown or (len(weights) == 1 < len(values) and weights != (1,)):
+        hint = ""
+        if len(weights) < len(values) and weights == values[: len(weights)]:
+            hint = f" Reshape to {weights + (1,) * (len(values) - len(weights))}."
+        raise ValueError(
+            f"{where}: sample_weight and mask must broadcast to the values per sample, of shape "
+            f"{values}, got {weights}.{hint}"
+        )
+
+
+def joint_mask(where: str, mask: Array, own: Array) -> Array:
+    """What both the caller's mask and the loss's own mask let through."""
+    mask, own = aligned(mask, own)
+    weights_fit(where, own.shape, mask.shape)
+    return mask & own
+
+
+def broadcast_shape(where: str, mask: tuple[int, ...], weight: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(mask, weight)
+    except ValueError:
+        raise ValueError(
+            f"{where}: mask and sample_weight need shapes that fit, got {mask} and {weight}."
+        ) from None
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """" Did you mean ...?", or nothing."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -1,0 +1,20 @@
+"""Names for the shapes and choices that the signatures of lossjax repeat."""
+
+from typing import Any, Literal, TypeAlias
+
+import jax
+import numpy as np
+
+Reduction: TypeAlias = (
+    Literal["sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", "auto"] | None
+)
+Axis: TypeAlias = int | tuple[int, ...] | None
+Array: TypeAlias = jax.Array
+
+# What callers pass: an array, a number, or numbers nested in lists. `jax.typing.ArrayLike`
+# leaves the lists out, which Keras's own examples use.
+Input: TypeAlias = jax.Array | np.ndarray | np.generic | float | list[Any] | tuple[Any, ...]
+
+# A hyperparameter. JAX rebuilds pytrees with placeholders for leaves (tracers, `object()`,
+# axis numbers), so at run time a leaf may be anything.
+Hyper: TypeAlias = Any

@@ -1,0 +1,82 @@
+"""Margin losses on scores."""
+
+from jax import numpy as jnp
+
+from lossjax import _check, _numerics
+from lossjax._base import Loss
+from lossjax._types import Array, Input
+
+__all__ = [
+    "CategoricalHinge",
+    "Hinge",
+    "SquaredHinge",
+    "categorical_hinge",
+    "hinge",
+    "squared_hinge",
+]
+
+
+def _shortfall(where: str, y_true: Input, y_pred: Input) -> Array:
+    """max(1 - y_true y_pred, 0), with labels 0 and 1 read as -1 and 1."""
+    y_true, y_pred = _check.pair(where, y_true, y_pred)
+    binary = jnp.all((y_true == 0) | (y_true == 1))
+    signs = jnp.where(binary, 2 * y_true - 1, y_true)
+    return jnp.maximum(1 - signs * y_pred, 0)
+
+
+def hinge(y_true: Input, y_pred: Input) -> Array:
+    """mean(max(1 - y_true y_pred, 0)), labels being -1 or 1.
+
+    If every entry of the whole `y_true` is 0 or 1, it is read as -1 or 1; one other entry
+    anywhere turns that off (so it does in Keras).
+    Shapes: (..., d) for both; values (...), in units of the margin. On the margin the derivative
+    is the middle of its two sides.
+    Raises ValueError for shapes that do not fit.
+    Source: Cortes & Vapnik (1995), Machine Learning 20; equal to `keras.losses.hinge`.
+
+    >>> print(hinge([[0.0, 1.0]], [[0.5, 0.5]]))
+    [1.]
+    """
+    return _numerics.mean(_shortfall("hinge", y_true, y_pred), -1)
+
+
+class Hinge(Loss):
+    fn = hinge
+
+
+def squared_hinge(y_true: Input, y_pred: Input) -> Array:
+    """mean(max(1 - y_true y_pred, 0)²), labels being -1 or 1.
+
+    Labels 0 and 1, shapes and errors as `hinge`; values in units of the margin squared.
+    Source: equal to `keras.losses.squared_hinge`.
+
+    >>> print(squared_hinge([[0.0, 1.0]], [[0.5, 0.5]]))
+    [1.25]
+    """
+    return _numerics.mean(jnp.square(_shortfall("squared_hinge", y_true, y_pred)), -1)
+
+
+class SquaredHinge(Loss):
+    fn = squared_hinge
+
+
+def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
+    """max(0, 1 + max((1 - y_true) y_pred) - Σ y_true y_pred), for one-hot `y_true`.
+
+    The zeroed score of the true class takes part in the inner maximum, as in Keras.
+    Shapes: (..., classes) for both; values (...). Ties share the derivative. A class that does
+    not take part may have an infinite score; Keras has NaN there.
+    Raises ValueError for shapes that do not fit.
+    Source: Crammer & Singer (2001), JMLR 2; equal to `keras.losses.categorical_hinge`.
+
+    >>> print(categorical_hinge([[1.0, 0.0]], [[0.5, 2.0]]))
+    [2.5]
+    """
+    y_true, y_pred = _check.pair("categorical_hinge", y_true, y_pred)
+    positive = jnp.sum(_numerics.xmuly(y_true, y_pred), -1)
+    negative = jnp.max(_numerics.xmuly(1 - y_true, y_pred), -1)
+    return jnp.maximum(1 + negative - positive, 0)
+
+
+class CategoricalHinge(Loss):
+    fn = categorical_hinge

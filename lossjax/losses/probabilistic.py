@@ -1,0 +1,352 @@
+"""Losses of probabilities and logits."""
+
+import warnings
+from types import NoneType
+
+from jax import numpy as jnp
+
+from lossjax import _check, _numerics
+from lossjax._base import Loss, leaf, static
+from lossjax._types import Array, Axis, Hyper, Input
+
+__all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "KLDivergence",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "kl_divergence",
+    "poisson",
+    "sparse_categorical_crossentropy",
+]
+
+_EPS = _numerics.EPSILON
+_AXES = (int, tuple, NoneType)
+_NOT_INF = 1e-18  # divisor in place of 0: its square is still a normal float32
+
+
+def kl_divergence(y_true: Input, y_pred: Input) -> Array:
+    """Σ t log(t / p), with t = `y_true` and p = `y_pred` each clipped to [1e-7, 1].
+
+    Shapes: (..., classes) for both; values (...), in nats. At the clip points the derivative is
+    the middle of its two sides (TensorFlow takes the inner one), outside 0.
+    Raises ValueError for shapes that do not fit.
+    Source: Kullback & Leibler (1951), Ann. Math. Statist. 22; equal to
+    `keras.losses.kl_divergence`.
+
+    >>> print(kl_divergence([[0.5, 0.5]], [[0.25, 0.75]]).round(4))
+    [0.1438]
+    """
+    y_true, y_pred = _check.pair("kl_divergence", y_true, y_pred)
+    y_true, y_pred = jnp.clip(y_true, _EPS, 1), jnp.clip(y_pred, _EPS, 1)
+    return jnp.sum(y_true * _numerics.log_ratio(0.0, y_true, y_pred), -1)
+
+
+class KLDivergence(Loss):
+    fn = kl_divergence
+    aliases = ("kld", "KLD", "kullback_leibler_divergence")
+
+
+def poisson(y_true: Input, y_pred: Input) -> Array:
+    """mean(p - t log(p + 1e-7)), with rates p = `y_pred` and counts t = `y_true`.
+
+    The negative log likelihood without log t!. Shapes: (..., d) for both; values (...), in nats.
+    NaN for a rate below -1e-7.
+    Raises ValueError for shapes that do not fit.
+    Source: equal to `keras.losses.poisson`.
+
+    >>> print(poisson([[1.0, 2.0]], [[1.0, 1.0]]))
+    [1.]
+    """
+    y_true, y_pred = _check.pair("poisson", y_true, y_pred)
+    return _numerics.mean(y_pred - y_true * jnp.log(y_pred + _EPS), -1)
+
+
+class Poisson(Loss):
+    fn = poisson
+
+
+def binary_crossentropy(
+    y_true: Input,
+    y_pred: Input,
+    from_logits: bool = False,
+    label_smoothing: Hyper = 0.0,
+    axis: Axis = -1,
+) -> Array:
+    """mean(-t log p - (1 - t) log(1 - p)) over `axis`; p = `y_pred`, or its sigmoid.
+
+    Probabilities are clipped to [1e-7, 1 - 1e-7] (the derivative outside is 0, at the clip
+    points half of the inner one), logits are not: at a perfect logit of ±inf the loss is 0,
+    where Keras has NaN. `label_smoothing` s in [0, 1]: t becomes t (1 - s) + s/2.
+    Shapes: equal; values without the axes `axis`, in nats.
+    Raises ValueError for unequal shapes and for s outside [0, 1].
+    Source: equal to `keras.losses.binary_crossentropy`. TensorFlow's Keras computes from the
+    logits where `y_pred` is the output of a sigmoid, and Keras 2 adds 1e-7 inside the logarithm.
+
+    >>> print(binary_crossentropy([[1.0, 0.0]], [[0.5, 0.75]]).round(4))
+    [1.0397]
+    """
+    _check.within("binary_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.same_shape("binary_crossentropy", y_true, y_pred)
+    t = _smooth(t, label_smoothing, 0.5)
+    entropy = _numerics.binary_cross_entropy(t, p) if from_logits else _binary_entropy(t, p)
+    return _numerics.mean(entropy, axis)
+
+
+def _smooth(t: Array, amount: Hyper, uniform: float) -> Array:
+    amount = jnp.asarray(amount, t.dtype)
+    return t * (1 - amount) + amount * uniform
+
+
+def _binary_entropy(t: Array, p: Array) -> Array:
+    p = jnp.clip(p, _EPS, 1 - _EPS)
+    return -(t * jnp.log(p) + (1 - t) * jnp.log1p(-p))
+
+
+class BinaryCrossentropy(Loss):
+    fn = binary_crossentropy
+    aliases = ("bce", "BCE")
+    from_logits: bool = static(default=False)
+    label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
+    axis: Axis = static(default=-1, types=_AXES)
+
+
+def binary_focal_crossentropy(
+    y_true: Input,
+    y_pred: Input,
+    apply_class_balancing: bool = False,
+    alpha: Hyper = 0.25,
+    gamma: Hyper = 2.0,
+    from_logits: bool = False,
+    label_smoothing: Hyper = 0.0,
+    axis: Axis = -1,
+) -> Array:
+    """mean(a (1 - p_t)^gamma * binary cross-entropy) over `axis`; p_t = tp + (1-t)(1-p).
+
+    `gamma` ≥ 0 takes weight from what is classified well; a = t `alpha` + (1-t)(1-`alpha`) with
+    `apply_class_balancing`, else 1. Clipping, smoothing, shapes and errors as
+    `binary_crossentropy`. From logits nothing is clipped: the loss goes on as -z and its
+    derivative as -1 for a badly wrong logit z, where Keras on JAX stays at 16.1 with
+    derivative 0 (TensorFlow goes on too).
+    Source: Lin et al. (2017), arXiv:1708.02002, eq. 5; equal to
+    `keras.losses.binary_focal_crossentropy`.
+
+    >>> print(binary_focal_crossentropy([[1.0, 0.0]], [[0.5, 0.75]]).round(4))
+    [0.4766]
+    """
+    _check.within("binary_focal_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.same_shape("binary_focal_crossentropy", y_true, y_pred)
+    gamma, alpha = jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype)
+    t = _smooth(t, label_smoothing, 0.5)
+    if from_logits:
+        focal = _numerics.binary_focal(t, p, gamma)
+    else:
+        wrongness = t * (1 - p) + (1 - t) * p  # 1 - p_t, with the digits that 1 - p_t loses
+        focal = _numerics.power(wrongness, gamma) * _binary_entropy(t, p)
+    if apply_class_balancing:
+        focal = focal * (t * alpha + (1 - t) * (1 - alpha))
+    return _numerics.mean(focal, axis)
+
+
+class BinaryFocalCrossentropy(Loss):
+    fn = binary_focal_crossentropy
+    apply_class_balancing: bool = static(default=False)
+    alpha: Hyper = 0.25
+    gamma: Hyper = 2.0
+    from_logits: bool = static(default=False)
+    label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
+    axis: Axis = static(default=-1, types=_AXES)
+
+
+def categorical_crossentropy(
+    y_true: Input,
+    y_pred: Input,
+    from_logits: bool = False,
+    label_smoothing: Hyper = 0.0,
+    axis: Axis = -1,
+) -> Array:
+    """-Σ t log q over `axis`; q = softmax(`y_pred`), or p / Σp clipped to [1e-7, 1 - 1e-7].
+
+    The targets t are not normalised. A class with t = 0 may have the logit -inf, and a row of
+    zero probabilities counts as 1e-7 everywhere; Keras has NaN for both. `label_smoothing` s in
+    [0, 1]: t becomes t (1 - s) + s/K, K being the size of the last axis of `y_true`, whatever
+    `axis` is (Keras's unreleased head: the size of `axis`).
+    Shapes: equal; values without `axis`, in nats.
+    Raises ValueError for unequal shapes, a bool as axis and s outside [0, 1]; warns where there
+    is a single class.
+    Source: equal to `keras.losses.categorical_crossentropy`. TensorFlow's gradient from logits
+    differs where the targets do not sum to 1.
+
+    >>> print(categorical_crossentropy([[0.0, 1.0]], [[0.25, 0.75]]).round(4))
+    [0.2877]
+    """
+    where = "categorical_crossentropy"
+    _check.not_bool(where, axis)
+    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.same_shape(where, y_true, y_pred)
+    _warn_of_one_class(where, p)
+    t = _smooth(t, label_smoothing, 1 / max(1, t.shape[-1]))
+    if from_logits:
+        return _numerics.cross_entropy(t, p, axis)
+    return -jnp.sum(t * jnp.log(_probabilities(p, axis)), axis)
+
+
+def _warn_of_one_class(where: str, p: Array) -> None:
+    if p.shape[-1] == 1:
+        warnings.warn(
+            f"In loss {where}, expected y_pred.shape to be (batch_size, num_classes) with "
+            f"num_classes > 1. Received: y_pred.shape={p.shape}. "
+            f"Consider using 'binary_crossentropy' if you only have 2 classes.",
+            SyntaxWarning,
+            stacklevel=3,
+        )
+
+
+def _probabilities(p: Array, axis: Axis) -> Array:
+    """p / Σp, clipped."""
+    return _clipped_share(p, jnp.sum(p, axis, keepdims=True))
+
+
+def _clipped_share(p: Array, total: Array) -> Array:
+    return jnp.clip(p / jnp.where(total == 0, _NOT_INF, total), _EPS, 1 - _EPS)
+
+
+class CategoricalCrossentropy(Loss):
+    fn = categorical_crossentropy
+    from_logits: bool = static(default=False)
+    label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
+    axis: Axis = static(default=-1, types=_AXES)
+
+
+def categorical_focal_crossentropy(
+    y_true: Input,
+    y_pred: Input,
+    alpha: Hyper = 0.25,
+    gamma: Hyper = 2.0,
+    from_logits: bool = False,
+    label_smoothing: Hyper = 0.0,
+    axis: Axis = -1,
+) -> Array:
+    """Σ alpha (1 - q)^gamma (-t log q) over `axis`, with q and t as `categorical_crossentropy`.
+
+    `gamma` ≥ 0 takes weight from what is classified well. `alpha` scales the loss: a number, or
+    one for each class, along the last axis whatever `axis` is. From logits nothing is clipped:
+    the loss goes on for a badly wrong logit, where Keras stays at alpha * 16.1 with
+    derivative 0. Smoothing, shapes, errors and warnings as `categorical_crossentropy`, but a
+    shape may be broadcast to the other.
+    Source: Lin et al. (2017), arXiv:1708.02002, eq. 5; equal to
+    `keras.losses.categorical_focal_crossentropy`.
+
+    >>> print(categorical_focal_crossentropy([[0.0, 1.0]], [[0.25, 0.75]], alpha=1.0).round(4))
+    [0.018]
+    """
+    where = "categorical_focal_crossentropy"
+    _check.not_bool(where, axis)
+    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.pair(where, y_true, y_pred)
+    _warn_of_one_class(where, p)
+    gamma, alpha = jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype)
+    t = _smooth(t, label_smoothing, 1 / max(1, t.shape[-1]))
+    log_q = _numerics.log_softmax(p, axis) if from_logits else jnp.log(_probabilities(p, axis))
+    return jnp.sum(_numerics.xmuly(alpha * t, _numerics.focal(log_q, gamma)), axis)
+
+
+class CategoricalFocalCrossentropy(Loss):
+    fn = categorical_focal_crossentropy
+    alpha: Hyper = 0.25
+    gamma: Hyper = 2.0
+    from_logits: bool = static(default=False)
+    label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
+    axis: Axis = static(default=-1, types=_AXES)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Input,
+    y_pred: Input,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+) -> Array:
+    """-log q at the class `y_true`; q as `categorical_crossentropy`, over the one axis `axis`.
+
+    Labels are integers of the shape of `y_pred` without `axis`, or with 1 there; they are never
+    cast to a float type. A label below 0 or beyond the last class has the loss 0 and the
+    derivative 0, as in Keras on JAX (TensorFlow raises). `ignore_class` marks labels that do not
+    count: loss and derivative 0, whatever `y_pred` holds, NaN too; the class leaves them out of
+    its mean. A wrong class may have the logit -inf (NaN in Keras).
+    Values: shape of the labels, in nats.
+    Raises ValueError for other shapes.
+    Source: equal to `keras.losses.sparse_categorical_crossentropy`, where `axis` other than the
+    last works for some shapes only. TensorFlow does not normalise probabilities that do not sum
+    to 1. Keras 3.15 leaves `axis` out of the config of its class.
+
+    >>> print(sparse_categorical_crossentropy([1, 0], [[0.25, 0.75], [0.5, 0.5]]).round(4))
+    [0.2877 0.6931]
+    """
+    where = "sparse_categorical_crossentropy"
+    p = _check.prediction(where, y_pred)
+    labels = _check.labels(where, y_true)
+    if labels.ndim == p.ndim and labels.shape[axis] == 1:
+        labels = jnp.squeeze(labels, axis)
+    _check.class_axis(where, labels, p, axis)
+    valid = None
+    if ignore_class is not None:
+        valid = labels != ignore_class
+        p = jnp.where(jnp.expand_dims(valid, axis), p, 1)
+    if from_logits:
+        values = _numerics.label_cross_entropy(labels, p, axis)
+    else:
+        picked, exists = _numerics.pick(p, labels, axis)
+        values = jnp.where(exists, -jnp.log(_clipped_share(picked, jnp.sum(p, axis))), 0)
+    return values if valid is None else jnp.where(valid, values, 0)
+
+
+class SparseCategoricalCrossentropy(Loss):
+    fn = sparse_categorical_crossentropy
+    from_logits: bool = static(default=False)
+    ignore_class: int | None = static(default=None, types=(int, NoneType))
+    axis: int = static(default=-1, types=(int,), kw_only=True)
+
+    def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
+        values = super().call(y_true, y_pred)
+        if self.ignore_class is None:
+            return values
+        labels = _check.labels("sparse_categorical_crossentropy", y_true)
+        return values, labels.reshape(values.shape) != self.ignore_class
+
+
+def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper) -> Array:
+    """(1 - P^q) / q, with P the probability `y_pred` has at the class `y_true`.
+
+    `q` in (0, 1) leads from the cross-entropy (q → 0) to the mean absolute error (q = 1); the
+    class requires the open interval, the function takes any q > 0, as Keras does.
+    Shapes: labels (...), integers, and probabilities (..., classes), which are not normalised;
+    values (...), from 0 to 1/q. A label out of range has P = 0 and the derivative 0. At P = 0
+    the derivative is that at 1e-7 (Keras: -inf).
+    Raises ValueError for other shapes; Keras makes (B, B) values of labels (B, 1).
+    Source: Zhang & Sabuncu (2018), arXiv:1805.07836, eq. 6; equal to
+    `keras.losses.categorical_generalized_cross_entropy`.
+
+    >>> print(categorical_generalized_cross_entropy([1], [[0.75, 0.25]], q=0.5))
+    [1.]
+    """
+    where = "categorical_generalized_cross_entropy"
+    p = _check.prediction(where, y_pred)
+    labels = _check.labels(where, y_true)
+    _check.class_axis(where, labels, p, -1)
+    q = jnp.asarray(q, p.dtype)
+    picked, exists = _numerics.pick(p, labels, -1)
+    return jnp.where(exists, _numerics.box_cox(picked, q), 1 / q)
+
+
+class CategoricalGeneralizedCrossEntropy(Loss):
+    fn = categorical_generalized_cross_entropy
+    q: Hyper = leaf(default=0.5, interval="(0, 1)")

@@ -1,0 +1,156 @@
+r"""Losses of a real-valued error, averaged over the last axis."""
+
+from jax import numpy as jnp
+
+from lossjax import _check, _numerics
+from lossjax._base import Loss, leaf
+from lossjax._types import Array, Hyper, Input
+
+__all__ = [
+    "Huber",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "huber",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+]
+
+
+def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
+    """mean((y_pred - y_true)²).
+
+    Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true` squared.
+    Raises ValueError for shapes that do not fit.
+    Source: Gauss (1809), Theoria motus; equal to `keras.losses.mean_squared_error`.
+
+    >>> print(mean_squared_error([[0.0, 1.0]], [[1.0, 3.0]]))
+    [2.5]
+    """
+    y_true, y_pred = _check.pair("mean_squared_error", y_true, y_pred, align=True)
+    return _numerics.mean(jnp.square(y_pred - y_true), -1)
+
+
+class MeanSquaredError(Loss):
+    fn = mean_squared_error
+    aliases = ("mse", "MSE")
+
+
+def mean_absolute_error(y_true: Input, y_pred: Input) -> Array:
+    """mean(|y_pred - y_true|).
+
+    Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true`.
+    At equality the derivative is 0, the middle of its two sides (so does TensorFlow; Keras on
+    JAX has -1).
+    Raises ValueError for shapes that do not fit.
+    Source: Laplace (1774); equal to `keras.losses.mean_absolute_error`.
+
+    >>> print(mean_absolute_error([[0.0, 1.0]], [[1.0, 3.0]]))
+    [1.5]
+    """
+    y_true, y_pred = _check.pair("mean_absolute_error", y_true, y_pred, align=True)
+    return _numerics.mean(_numerics.absolute(y_pred - y_true), -1)
+
+
+class MeanAbsoluteError(Loss):
+    fn = mean_absolute_error
+    aliases = ("mae", "MAE")
+
+
+def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
+    """100 * mean(|y_pred - y_true| / max(|y_true|, 1e-7)).
+
+    Shapes: (..., d) for both, ranks aligned; values (...), in percent. A true value of 0 divides
+    by 1e-7. At equality the derivative is 0, the middle of its two sides (so does TensorFlow;
+    Keras on JAX has ∓100/|y_true|).
+    Raises ValueError for shapes that do not fit.
+    Source: equal to `keras.losses.mean_absolute_percentage_error`.
+
+    >>> print(mean_absolute_percentage_error([[2.0, 1.0]], [[1.0, 1.0]]))
+    [25.]
+    """
+    y_true, y_pred = _check.pair("mean_absolute_percentage_error", y_true, y_pred, align=True)
+    scale = jnp.maximum(_numerics.absolute(y_true), _numerics.EPSILON)
+    return 100.0 * _numerics.mean(_numerics.absolute((y_pred - y_true) / scale), -1)
+
+
+class MeanAbsolutePercentageError(Loss):
+    fn = mean_absolute_percentage_error
+    aliases = ("mape", "MAPE")
+
+
+def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
+    """mean(log²((1 + y_pred) / (1 + y_true))), both no less than 1e-7.
+
+    Shapes: (..., d) for both, ranks aligned; values (...). For quantities ≥ 0: negative ones
+    count as 1e-7 and have the derivative 0.
+    Raises ValueError for shapes that do not fit.
+    Source: equal to `keras.losses.mean_squared_logarithmic_error` up to its rounding of 1 + y.
+
+    >>> print(mean_squared_logarithmic_error([[0.0]], [[1.0]]).round(4))
+    [0.4805]
+    """
+    y_true, y_pred = _check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
+    floor = _numerics.EPSILON
+    ratio = _numerics.log_ratio(1.0, jnp.maximum(y_pred, floor), jnp.maximum(y_true, floor))
+    # finite, and a product: at an infinite prediction d(x²) = 2x dx would be inf * 0
+    ratio = _numerics.finite(ratio)
+    return _numerics.mean(ratio * ratio, -1)
+
+
+class MeanSquaredLogarithmicError(Loss):
+    fn = mean_squared_logarithmic_error
+    aliases = ("msle", "MSLE")
+
+
+def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
+    """mean of e²/2 where |e| ≤ delta, and delta (|e| - delta/2) beyond; e = y_pred - y_true.
+
+    `delta` ≥ 0 has the unit of `y_true` (inf: half the squared error).
+    Shapes: (..., d) for both, ranks aligned; values (...). The derivative is e clipped to
+    ±delta, also at an infinite error, where Keras has NaN.
+    Raises ValueError for a negative delta and for shapes that do not fit.
+    Source: Huber (1964), Ann. Math. Statist. 35(1), eq. 10; equal to `keras.losses.huber`.
+    Keras 3.15 leaves `delta` out of the config of its class; its later versions and lossjax
+    do not.
+
+    >>> print(huber([[0.0, 0.0]], [[1.0, 3.0]], delta=2.0))
+    [2.25]
+    """
+    _check.within("huber", "delta", delta, "[0, inf)")
+    y_true, y_pred = _check.pair("huber", y_true, y_pred, align=True)
+    return _numerics.mean(
+        _numerics.huber(y_pred - y_true, jnp.asarray(delta, y_pred.dtype)), -1
+    )
+
+
+class Huber(Loss):
+    fn = huber
+    default_name = "huber_loss"
+    delta: Hyper = leaf(default=1.0, interval="[0, inf)")
+
+
+def log_cosh(y_true: Input, y_pred: Input) -> Array:
+    """mean(log cosh(y_pred - y_true)): about e²/2 near 0 and |e| - log 2 far away.
+
+    Shapes: (..., d) for both, ranks aligned; values (...). The derivative is tanh e. Accurate
+    for small errors, where Keras rounds to 0 (at e = 1e-4 the value is 5e-9).
+    Raises ValueError for shapes that do not fit.
+    Source: Saleh & Saleh (2022), arXiv:2208.04564; equal to `keras.losses.log_cosh` up to the
+    rounding there.
+
+    >>> print(log_cosh([[0.0]], [[1.0]]).round(4))
+    [0.4338]
+    """
+    y_true, y_pred = _check.pair("log_cosh", y_true, y_pred, align=True)
+    return _numerics.mean(_numerics.log_cosh(y_pred - y_true), -1)
+
+
+class LogCosh(Loss):
+    fn = log_cosh
+    aliases = ("logcosh",)

@@ -1,0 +1,157 @@
+"""Losses of the overlap of two regions."""
+
+import dataclasses
+from types import NoneType
+from typing import Any, TypeAlias
+
+import jax
+from jax import numpy as jnp
+
+from lossjax import _check, _numerics, _reduce
+from lossjax._base import Loss, static
+from lossjax._reduce import Total
+from lossjax._types import Array, Axis, Hyper, Input
+
+__all__ = ["Dice", "Tversky", "dice", "tversky"]
+
+Sums: TypeAlias = tuple[Array, Array, Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class OverlapTotal:
+    """A `Total` for a ratio of sums over the batch: sums are added, the ratio comes last."""
+
+    sums: Sums
+    weight: Total | None
+    loss: "_Overlap"
+
+    def __add__(self, other: "OverlapTotal") -> "OverlapTotal":
+        if not isinstance(other, OverlapTotal):
+            return NotImplemented
+        sums, weight = jax.tree.map(
+            jnp.add, (self.sums, self.weight), (other.sums, other.weight)
+        )
+        return OverlapTotal(sums, weight, self.loss)
+
+    def __radd__(self, zero: int) -> "OverlapTotal":
+        """So that the builtin `sum(totals)` works: it starts from 0."""
+        return self if zero == 0 else NotImplemented
+
+    def result(self) -> Array:
+        value = self.loss.ratio(self.sums)
+        if self.weight is not None:
+            return value * self.weight.result()
+        return _reduce.reduce("Total", value, None, None, self.loss.reduction)
+
+
+class _Overlap(Loss):
+    """1 - a ratio of sums over `axis`; with the batch among the axes it is no mean over samples."""
+
+    axis: Axis = static(default=None, types=(int, tuple, NoneType), kw_only=True)
+
+    def sums(self, y_true: Array, y_pred: Array) -> Sums:
+        raise NotImplementedError
+
+    def ratio(self, sums: Sums) -> Array:
+        raise NotImplementedError
+
+    def total(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Any:
+        where = type(self).__name__
+        t, p, weight, mask = self._prepare(y_true, y_pred, sample_weight, mask)
+        t, p = _check.pair(where, t, p, align=True)
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        if axes is not None and 0 not in [axis % p.ndim for axis in axes]:
+            return super().total(y_true, y_pred, sample_weight, mask)
+        if self.reduction in (None, "none"):
+            raise ValueError(f"{where}: total() needs a reduction, got {self.reduction!r}.")
+        factor = None
+        if weight is not None or mask is not None:
+            if axes is not None:
+                raise ValueError(
+                    f"{where}: totals with weights or a mask need axis=None or an axis that "
+                    f"leaves the batch out, got axis={self.axis}."
+                )
+            factor = _reduce.total(where, jnp.ones((), p.dtype), weight, mask, self.reduction)
+        return OverlapTotal(self.sums(t, p), factor, self)
+
+
+def dice(y_true: Input, y_pred: Input, axis: Axis = None) -> Array:
+    """1 - 2 Σtp / (Σt + Σp + 1e-7), with t = `y_true`, p = `y_pred` and sums over `axis`.
+
+    Shapes: equal; values without the axes `axis`. axis=None sums over everything, the batch
+    included, and gives a scalar; weights then multiply it by their mean. Range: 0 (equal binary
+    regions) to 1 (no overlap, also where both are empty).
+    Raises ValueError for shapes that do not fit.
+    Source: Milletari et al. (2016), arXiv:1606.04797, with unsquared sums below; equal to
+    `keras.losses.dice`.
+
+    >>> print(dice([[1.0, 0.0], [1.0, 1.0]], [[1.0, 1.0], [0.0, 0.0]], axis=-1).round(4))
+    [0.3333 1.    ]
+    """
+    return _dice_ratio(_dice_sums(*_check.pair("dice", y_true, y_pred), axis))
+
+
+def _dice_sums(t: Array, p: Array, axis: Axis) -> Sums:
+    return jnp.sum(t * p, axis), jnp.sum(t, axis), jnp.sum(p, axis)
+
+
+def _dice_ratio(sums: Sums) -> Array:
+    overlap, truth, prediction = sums
+    return 1 - 2 * overlap / (truth + prediction + _numerics.EPSILON)
+
+
+class Dice(_Overlap):
+    fn = dice
+
+    def sums(self, y_true: Array, y_pred: Array) -> Sums:
+        return _dice_sums(y_true, y_pred, self.axis)
+
+    def ratio(self, sums: Sums) -> Array:
+        return _dice_ratio(sums)
+
+
+def tversky(
+    y_true: Input, y_pred: Input, alpha: Hyper = 0.5, beta: Hyper = 0.5, axis: Axis = None
+) -> Array:
+    """1 - Σtp / (Σtp + alpha Σt(1-p) + beta Σp(1-t) + 1e-7), with sums over `axis`.
+
+    So in Keras 3.15 and here `alpha` weighs the missed part of the region and `beta` the false
+    alarms. Keras's unreleased head exchanges the two, as in the paper.
+    Shapes and values as `dice`, which alpha = beta = 0.5 gives.
+    Raises ValueError for shapes that do not fit.
+    Source: Salehi et al. (2017), arXiv:1706.05721; equal to `keras.losses.tversky` 3.15.
+
+    >>> print(tversky([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], alpha=1.0, beta=0.0).round(4))
+    0.5
+    """
+    y_true, y_pred = _check.pair("tversky", y_true, y_pred)
+    return _tversky_ratio(_tversky_sums(y_true, y_pred, axis), alpha, beta)
+
+
+def _tversky_sums(t: Array, p: Array, axis: Axis) -> Sums:
+    return jnp.sum(t * p, axis), jnp.sum(t * (1 - p), axis), jnp.sum(p * (1 - t), axis)
+
+
+def _tversky_ratio(sums: Sums, alpha: Hyper, beta: Hyper) -> Array:
+    overlap, missed, false = sums
+    alpha, beta = jnp.asarray(alpha, overlap.dtype), jnp.asarray(beta, overlap.dtype)
+    return 1 - overlap / (overlap + alpha * missed + beta * false + _numerics.EPSILON)
+
+
+class Tversky(_Overlap):
+    fn = tversky
+    alpha: Hyper = 0.5
+    beta: Hyper = 0.5
+
+    def sums(self, y_true: Array, y_pred: Array) -> Sums:
+        return _tversky_sums(y_true, y_pred, self.axis)
+
+    def ratio(self, sums: Sums) -> Array:
+        return _tversky_ratio(sums, self.alpha, self.beta)

@@ -1,0 +1,126 @@
+"""Losses of the angle between vectors."""
+
+from types import NoneType
+
+import jax
+from jax import numpy as jnp
+
+from lossjax import _check, _numerics
+from lossjax._base import Loss, static
+from lossjax._types import Array, Axis, Hyper, Input
+
+__all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
+
+
+def _unit(x: Array, axis: Axis) -> Array:
+    # The floor on the norm is EPSILON. Taken before the root: 1/√0 has no finite derivative.
+    square = jnp.sum(jnp.square(x), axis, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(square, _numerics.EPSILON**2))
+
+
+def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
+    """-Σ u v, with u and v the two vectors divided by their norms, or by 1e-7 if that is larger.
+
+    Shapes: equal, ranks aligned; values without the axes `axis`. Range: -1 (same direction) to 1
+    (opposite); 0 for a zero vector, where the derivative is finite (NaN in Keras on JAX).
+    Raises ValueError for shapes that do not fit.
+    Source: equal to `keras.losses.cosine_similarity`, minus sign included. Keras 3.15 leaves
+    `axis` out of the config of its class; its later versions and lossjax do not.
+
+    >>> print(cosine_similarity([[1.0, 0.0]], [[3.0, 4.0]]).round(4))
+    [-0.6]
+    """
+    y_true, y_pred = _check.pair("cosine_similarity", y_true, y_pred, align=True)
+    y_true, y_pred = jnp.atleast_1d(y_true), jnp.atleast_1d(y_pred)
+    return -jnp.sum(_unit(y_true, axis) * _unit(y_pred, axis), axis)
+
+
+class CosineSimilarity(Loss):
+    fn = cosine_similarity
+    aliases = ("cosine_proximity",)
+    axis: Axis = static(default=-1, types=(int, tuple, NoneType))
+
+
+def circle(
+    y_true: Input,
+    y_pred: Input,
+    ref_labels: Input | None = None,
+    ref_embeddings: Input | None = None,
+    remove_diagonal: bool = True,
+    gamma: Hyper = 80.0,
+    margin: Hyper = 0.4,
+) -> Array:
+    """softplus(logsumexp(-gamma a_p (m - d)) + logsumexp(gamma a_n (1 - m - d))).
+
+    With m = `margin` and d = max(1 - cos, 0) the distance of a sample to each reference; the
+    first sum runs over references of the same label with weight a_p = max(m + d, 0), the second
+    over the others with a_n = max(1 + m - d, 0). Both weights are differentiated, as in Keras
+    (the paper holds them fixed).
+
+    Shapes: labels (B,) or (B, 1), embeddings (B, d) of norm 1 (not checked, not normalised);
+    references (R,) and (R, d), by default the batch itself. `remove_diagonal` takes the pairs
+    (i, i) out. Values (B,); 0, with derivative 0, for a sample without a reference of its own
+    label or without one of another. The class averages over samples with a loss above 0.
+    Raises ValueError for wrong ranks.
+    Source: Sun et al. (2020), arXiv:2002.10857, eq. 6; equal to `keras.losses.circle`.
+
+    >>> print(circle([1, 1, 2], [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]).round(2))
+    [ 3.2  55.36  0.  ]
+    """
+    y_pred = _check.prediction("circle", y_pred)
+    _check.rank("circle", "y_pred", y_pred, "batch dimension")
+    references = y_pred
+    if ref_embeddings is not None:
+        references = _check.prediction("circle", ref_embeddings).astype(y_pred.dtype)
+    labels = _label_column("y_true", y_true, y_pred)
+    ref_column = labels
+    if ref_labels is not None:
+        ref_column = _label_column("ref_labels", ref_labels, references)
+    gamma, margin = jnp.asarray(gamma, y_pred.dtype), jnp.asarray(margin, y_pred.dtype)
+
+    distance = jnp.maximum(1 - y_pred @ references.T, 0)
+    positive = labels == ref_column.T
+    negative = ~positive
+    if remove_diagonal:
+        positive &= ~jnp.eye(*positive.shape, dtype=bool)
+    towards = -gamma * jnp.maximum(margin + distance, 0) * (margin - distance)
+    apart = gamma * jnp.maximum(1 + margin - distance, 0) * (1 - margin - distance)
+    has_both = jnp.any(positive, 1) & jnp.any(negative, 1)
+    score = _log_sum_exp(towards, positive) + _log_sum_exp(apart, negative)
+    return jnp.where(has_both, jax.nn.softplus(score), 0)
+
+
+def _label_column(name: str, labels: Input, embeddings: Array) -> Array:
+    labels = _check.labels("circle", labels)
+    if labels.shape not in (embeddings.shape[:1], (*embeddings.shape[:1], 1)):
+        raise ValueError(
+            f"circle: {name} must have shape {embeddings.shape[:1]}, one label for each "
+            f"embedding, got {labels.shape}."
+        )
+    return labels.reshape(-1, 1)
+
+
+def _log_sum_exp(x: Array, where: Array) -> Array:
+    """Over the last axis and the entries `where`; finite, with derivative 0, if there is none."""
+    x = jnp.where(where, x, 0)
+    m = jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True, initial=-jnp.inf, where=where))
+    m = jnp.where(jnp.isfinite(m), m, 0)
+    s = jnp.sum(jnp.where(where, jnp.exp(x - m), 0), -1)
+    return m[..., 0] + jnp.log(jnp.where(s == 0, 1, s))
+
+
+class Circle(Loss):
+    fn = circle
+    gamma: Hyper = 80.0
+    margin: Hyper = 0.4
+    remove_diagonal: bool = static(default=True)
+
+    def call(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        values = super().call(y_true, y_pred)
+        return values, values > 0
+
+    def total(self, *_: object, **__: object) -> None:  # type: ignore[override]
+        raise ValueError(
+            "Circle: every value depends on the whole batch (all pairs), so the totals of parts "
+            "do not add up to that of the batch. Call the loss on the whole batch."
+        )
