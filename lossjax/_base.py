@@ -270,9 +270,7 @@ def _arrays(where: str, name: str, tree: Any) -> Any:
 
     def is_leaf(x: Any) -> bool:
         numbers = (int, float, bool)
-        return isinstance(x, (list, tuple)) and all(
-            isinstance(v, numbers) or is_leaf(v) for v in x
-        )
+        return isinstance(x, (list, tuple)) and all(isinstance(v, numbers) or is_leaf(v) for v in x)
 
     def convert(x: Any) -> Array:
         x = _check.array(where, name, x)

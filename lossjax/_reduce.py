@@ -77,7 +77,9 @@ def _rows(alive: Array, x: Array, axis: Axis) -> Array | None:
         while alive.ndim > x.ndim and alive.shape[-1] == 1:
             alive = alive[..., 0]
         rows = alive.reshape(alive.shape + (1,) * (x.ndim - alive.ndim))
-    fits = rows.ndim == x.ndim and all(r in (1, n) for r, n in zip(rows.shape, x.shape, strict=True))
+    fits = rows.ndim == x.ndim and all(
+        r in (1, n) for r, n in zip(rows.shape, x.shape, strict=True)
+    )
     return rows if fits else None
 
 
@@ -127,9 +129,7 @@ def total(
     return _total(*_weighed(where, values, weight, mask), reduction)
 
 
-def _total(
-    weighed: Array, weight: Array | None, mask: Array | None, reduction: Reduction
-) -> Total:
+def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: Reduction) -> Total:
     dtype = weighed.dtype
     total = jnp.sum(weighed)
     if reduction == "sum":

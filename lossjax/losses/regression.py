@@ -124,9 +124,7 @@ def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
     """
     _check.within("huber", "delta", delta, "[0, inf)")
     y_true, y_pred = _check.pair("huber", y_true, y_pred, align=True)
-    return _numerics.mean(
-        _numerics.huber(y_pred - y_true, jnp.asarray(delta, y_pred.dtype)), -1
-    )
+    return _numerics.mean(_numerics.huber(y_pred - y_true, jnp.asarray(delta, y_pred.dtype)), -1)
 
 
 class Huber(Loss):

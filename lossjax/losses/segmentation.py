@@ -29,9 +29,7 @@ class OverlapTotal:
     def __add__(self, other: "OverlapTotal") -> "OverlapTotal":
         if not isinstance(other, OverlapTotal):
             return NotImplemented
-        sums, weight = jax.tree.map(
-            jnp.add, (self.sums, self.weight), (other.sums, other.weight)
-        )
+        sums, weight = jax.tree.map(jnp.add, (self.sums, self.weight), (other.sums, other.weight))
         return OverlapTotal(sums, weight, self.loss)
 
     def __radd__(self, zero: int) -> "OverlapTotal":
