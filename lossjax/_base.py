@@ -76,6 +76,7 @@ class Loss:
     fn: ClassVar[Callable[..., Array]]
     aliases: ClassVar[tuple[str, ...]] = ()
     default_name: ClassVar[str] = "loss"
+    domain: ClassVar[str] = "real"  # what inputs it takes: one of `lossjax.testing.DOMAINS`
 
     reduction: Reduction = static(default="sum_over_batch_size", kw_only=True)
     name: str = static(default="", kw_only=True)
@@ -97,7 +98,7 @@ class Loss:
             if fn.__module__ == cls.__module__:
                 names.append(fn.__name__)
             cls.__doc__ = cls.__doc__ or fn.__doc__  # before dataclass() fills it in
-            cls.fn = staticmethod(fn)  # type: ignore[assignment]
+            cls.fn = staticmethod(fn)
         dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
         _register_pytree(cls)
         for name in names:

@@ -117,9 +117,8 @@ def _named(name: str, custom: Mapping[str, Any]) -> Any:
 def _loss_of(fn: Any) -> type[Loss]:
     """The class whose function is named `fn`, for Keras's wrapper of plain functions."""
     for cls in registry.values():
-        if isinstance(cls, type) and getattr(cls, "fn", None) is not None:
-            if cls.fn.__name__ == fn:
-                return cls
+        if isinstance(cls, type) and hasattr(cls, "fn") and cls.fn.__name__ == fn:
+            return cls
     raise ValueError(f"deserialize: LossFunctionWrapper of an unknown function {_short(fn)}.")
 
 

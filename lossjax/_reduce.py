@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import numpy as np
 from jax import numpy as jnp
 
 from lossjax import _check

@@ -42,6 +42,7 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
 
 class Hinge(Loss):
     fn = hinge
+    domain = "sign"
 
 
 def squared_hinge(y_true: Input, y_pred: Input) -> Array:
@@ -58,6 +59,7 @@ def squared_hinge(y_true: Input, y_pred: Input) -> Array:
 
 class SquaredHinge(Loss):
     fn = squared_hinge
+    domain = "sign"
 
 
 def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
@@ -80,3 +82,4 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
 
 class CategoricalHinge(Loss):
     fn = categorical_hinge
+    domain = "score"

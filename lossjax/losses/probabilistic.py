@@ -52,6 +52,7 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
 
 class KLDivergence(Loss):
     fn = kl_divergence
+    domain = "distribution"
     aliases = ("kld", "KLD", "kullback_leibler_divergence")
 
 
@@ -72,6 +73,7 @@ def poisson(y_true: Input, y_pred: Input) -> Array:
 
 class Poisson(Loss):
     fn = poisson
+    domain = "count"
 
 
 def binary_crossentropy(
@@ -113,6 +115,7 @@ def _binary_entropy(t: Array, p: Array) -> Array:
 
 class BinaryCrossentropy(Loss):
     fn = binary_crossentropy
+    domain = "binary"
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -158,6 +161,7 @@ def binary_focal_crossentropy(
 
 class BinaryFocalCrossentropy(Loss):
     fn = binary_focal_crossentropy
+    domain = "binary"
     apply_class_balancing: bool = static(default=False)
     alpha: Hyper = 0.25
     gamma: Hyper = 2.0
@@ -221,6 +225,7 @@ def _clipped_share(p: Array, total: Array) -> Array:
 
 class CategoricalCrossentropy(Loss):
     fn = categorical_crossentropy
+    domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     axis: Axis = static(default=-1, types=_AXES)
@@ -261,6 +266,7 @@ def categorical_focal_crossentropy(
 
 class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
+    domain = "class"
     alpha: Hyper = 0.25
     gamma: Hyper = 2.0
     from_logits: bool = static(default=False)
@@ -311,6 +317,7 @@ def sparse_categorical_crossentropy(
 
 class SparseCategoricalCrossentropy(Loss):
     fn = sparse_categorical_crossentropy
+    domain = "label"
     from_logits: bool = static(default=False)
     ignore_class: int | None = static(default=None, types=(int, NoneType))
     axis: int = static(default=-1, types=(int,), kw_only=True)
@@ -349,4 +356,5 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     fn = categorical_generalized_cross_entropy
+    domain = "label"
     q: Hyper = leaf(default=0.5, interval="(0, 1)")

@@ -105,6 +105,7 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanSquaredLogarithmicError(Loss):
     fn = mean_squared_logarithmic_error
+    domain = "positive"
     aliases = ("msle", "MSLE")
 
 

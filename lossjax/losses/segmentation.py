@@ -107,6 +107,7 @@ def _dice_ratio(sums: Sums) -> Array:
 
 class Dice(_Overlap):
     fn = dice
+    domain = "region"
 
     def sums(self, y_true: Array, y_pred: Array) -> Sums:
         return _dice_sums(y_true, y_pred, self.axis)
@@ -145,6 +146,7 @@ def _tversky_ratio(sums: Sums, alpha: Hyper, beta: Hyper) -> Array:
 
 class Tversky(_Overlap):
     fn = tversky
+    domain = "region"
     alpha: Hyper = 0.5
     beta: Hyper = 0.5
 

@@ -76,3 +76,4 @@ def _log_probability(labels: Array, steps: Array) -> Array:
 
 class CTC(Loss):
     fn = ctc
+    domain = "sequence"

@@ -82,7 +82,7 @@ def circle(
     positive = labels == ref_column.T
     negative = ~positive
     if remove_diagonal:
-        positive &= ~jnp.eye(*positive.shape, dtype=bool)
+        positive &= ~jnp.eye(len(labels), len(ref_column), dtype=bool)
     towards = -gamma * jnp.maximum(margin + distance, 0) * (margin - distance)
     apart = gamma * jnp.maximum(1 + margin - distance, 0) * (1 - margin - distance)
     has_both = jnp.any(positive, 1) & jnp.any(negative, 1)
@@ -111,6 +111,7 @@ def _log_sum_exp(x: Array, where: Array) -> Array:
 
 class Circle(Loss):
     fn = circle
+    domain = "embedding"
     gamma: Hyper = 80.0
     margin: Hyper = 0.4
     remove_diagonal: bool = static(default=True)
