@@ -1,0 +1,1 @@
+collect_ignore = ["generate.py"]  # needs TensorFlow
