@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, dataclass_transform
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from lossjax import _check, _reduce
@@ -119,6 +120,8 @@ class Loss:
                 value = _check.hyper(where, field.name, value)
             elif isinstance(value, list):
                 value = tuple(value)  # an axis that has been through JSON
+            elif isinstance(value, np.integer):
+                value = int(value)
             if field.metadata.get("types"):
                 _check.kind(where, field.name, value, field.metadata["types"])
             if field.metadata.get("interval"):
@@ -205,7 +208,7 @@ class Loss:
         y_pred = jax.tree.map(_check.wide, y_pred)
         axis = getattr(self, "axis", -1)
         if mask is not None:
-            mask = _check.array(where, "mask", mask) != 0
+            mask = _check.array(where, "mask", mask).astype(bool)
             y_true, y_pred = _reduce.defused((y_true, y_pred), mask, axis)
         if sample_weight is not None:
             sample_weight = _check.array(where, "sample_weight", sample_weight)
@@ -248,12 +251,12 @@ class Loss:
         for key in config:
             if key not in known:
                 raise ValueError(
-                    f"{cls.__name__}: unknown key {key!r} in the config."
+                    f"{cls.__name__}: unknown key {key[:80]!r} in the config."
                     f"{_check.nearest(key, known)}"
                 )
         try:
             return cls(**config)
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise ValueError(str(error)) from error
 
 

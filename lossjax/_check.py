@@ -36,8 +36,8 @@ def array(where: str, name: str, value: Any) -> Array:
 
 def wide(x: Array) -> Array:
     """`x` in float32 at least: integers, booleans and 16-bit floats are widened."""
-    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
-    return x.astype(jnp.promote_types(dtype, jnp.float32))
+    is_wide = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4
+    return x if is_wide else x.astype(jnp.float32)
 
 
 def labels(where: str, y_true: Any) -> Array:
@@ -161,6 +161,8 @@ def float_dtype(where: str, value: Any) -> str | None:
     value = getattr(value, "compute_dtype", value)
     if value is None:
         return None
+    if isinstance(value, np.generic):
+        raise ValueError(f"{where}: dtype must be a floating point type or None, got {value!r}.")
     name = value.removeprefix("mixed_") if isinstance(value, str) else value
     try:
         dtype = jnp.dtype(name)
@@ -186,25 +188,25 @@ def hyper(where: str, name: str, value: Any) -> Any:
 
     An int leaf would be traced as an integer, which has no gradient and compiles once more.
     """
-    if isinstance(value, (str, bytes, bool, np.bool_)) or callable(value):
-        raise TypeError(
-            f"{where}: {name} is a number to differentiate, got {value!r}. "
-            f"Declare a choice as `{name}: ... = lossjax.static(default=...)`."
-        )
-    if isinstance(value, (int, float, np.integer, np.floating)):
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, (list, tuple, np.ndarray)) and _numeric(value):
-        return np.asarray(value, np.result_type(np.asarray(value), np.float32))
+    if isinstance(value, (list, tuple)) and not any(map(_is_array, jax.tree.leaves(value))):
+        try:
+            value = np.asarray(value)
+        except ValueError:
+            value = "rows of unequal length"
+    if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "iuf":
+        return value if value.dtype.kind == "f" else value.astype(float)
+    if value is None or isinstance(value, (str, bytes, bool, np.ndarray)) or callable(value):
+        raise TypeError(
+            f"{where}: {name} must be a number, or numbers in a list, to differentiate by, got "
+            f"{str(value)[:80]!r}. Declare a choice as `{name}: ... = lossjax.static(default=...)`."
+        )
     return value
 
 
-def _numeric(value: Any) -> bool:
-    if any(isinstance(x, jax.Array) for x in jax.tree.leaves(value)):
-        return False
-    try:
-        return np.asarray(value).dtype.kind in "iuf"
-    except ValueError:
-        return False
+def _is_array(x: Any) -> bool:
+    return isinstance(x, (jax.Array, np.ndarray))
 
 
 def weights_fit(where: str, values: tuple[int, ...], weights: tuple[int, ...]) -> None:

@@ -110,7 +110,7 @@ def _named(name: str, custom: Mapping[str, Any]) -> Any:
     found = custom.get(name, registry.get(name))
     if not callable(found):
         hint = _check.nearest(name, [*custom, *registry])
-        raise ValueError(f"Could not interpret loss identifier: {name!r}.{hint}")
+        raise ValueError(f"Could not interpret loss identifier: {_short(name)}.{hint}")
     return found
 
 

@@ -12,7 +12,6 @@ from jax import numpy as jnp
 from lossjax._types import Array, Axis
 
 Pair: TypeAlias = tuple[Array, Array]
-Triple: TypeAlias = tuple[Array, Array, Array]
 
 EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabilities
 
@@ -45,6 +44,19 @@ def absolute(x: Array) -> Array:
 
 # jnp.abs has slope +1 at 0; the symmetric subgradient there is 0.
 absolute.defjvps(lambda dx, _, x: dx * jnp.sign(x))
+
+
+@jax.custom_jvp
+def quotient(a: Array, b: Array) -> Array:
+    """a / b, and a * 1e18 for b = 0; the derivative never squares b, which would overflow."""
+    return a / jnp.where(b == 0, 1e-18, b)
+
+
+@quotient.defjvp
+def _quotient_jvp(primals: Pair, tangents: Pair) -> Pair:
+    (a, b), (da, db) = primals, tangents
+    out = quotient(a, b)
+    return out, finite(quotient(jnp.ones_like(b), b)) * (da - finite(out) * db)
 
 
 @jax.custom_jvp
@@ -108,44 +120,46 @@ power.defjvps(
 
 
 @jax.custom_jvp
-def binary_cross_entropy(t: Array, z: Array) -> Array:
-    """-t log σ(z) - (1 - t) log σ(-z): no cancellation, and 0 at the perfect infinite logit."""
-    return xmuly(jnp.where(z > 0, 1 - t, t), jnp.abs(z)) + jnp.log1p(jnp.exp(-jnp.abs(z)))
+def binary_cross_entropy(t: Array, u: Array, z: Array) -> Array:
+    """-t log σ(z) - u log σ(-z) for t + u = 1; 0 at the perfect infinite logit.
+
+    u is an argument because 1 - t loses the digits of a smoothed label.
+    """
+    return xmuly(jnp.where(z > 0, u, t), jnp.abs(z)) + jnp.log1p(jnp.exp(-jnp.abs(z)))
 
 
 # σ(z) - t would round to 0 as soon as σ(z) rounds to t = 1.
 binary_cross_entropy.defjvps(
-    lambda dt, _, t, z: -dt * finite(z),
-    lambda dz, _, t, z: dz * ((1 - t) * jax.nn.sigmoid(z) - t * jax.nn.sigmoid(-z)),
+    lambda dt, _, t, u, z: dt * finite(jax.nn.softplus(-z)),
+    lambda du, _, t, u, z: du * finite(jax.nn.softplus(z)),
+    lambda dz, _, t, u, z: dz * (u * jax.nn.sigmoid(z) - t * jax.nn.sigmoid(-z)),
 )
 
 
 @jax.custom_jvp
-def binary_focal(t: Array, z: Array, gamma: Array) -> Array:
+def binary_focal(t: Array, u: Array, z: Array, gamma: Array) -> Array:
     """(1 - p_t)^gamma times the binary cross-entropy of the logits z.
 
     1 - p_t is a sum of two terms ≥ 0, so that it keeps its digits where p_t rounds to 1.
     """
-    return power(_wrongness(t, z), gamma) * binary_cross_entropy(t, z)
-
-
-def _wrongness(t: Array, z: Array) -> Array:
-    return t * jax.nn.sigmoid(-z) + (1 - t) * jax.nn.sigmoid(z)
+    wrongness = t * jax.nn.sigmoid(-z) + u * jax.nn.sigmoid(z)
+    return power(wrongness, gamma) * binary_cross_entropy(t, u, z)
 
 
 @binary_focal.defjvp
-def _binary_focal_jvp(primals: Triple, tangents: Triple) -> Pair:
-    (t, z, gamma), (dt, dz, dgamma) = primals, tangents
+def _binary_focal_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> Pair:
+    (t, u, z, gamma), (dt, du, dz, dgamma) = primals, tangents
     # At an infinite logit the entropy is infinite and 1 - p_t has slope 0: finite() makes
     # their product the limit 0.
-    u, entropy = _wrongness(t, z), binary_cross_entropy(t, finite(z))
-    slope = gamma * power(u, gamma - 1)
     p, not_p = jax.nn.sigmoid(z), jax.nn.sigmoid(-z)
-    weight = power(u, gamma)
-    by_z = weight * ((1 - t) * p - t * not_p) + slope * ((1 - 2 * t) * p * not_p) * entropy
-    by_t = slope * (not_p - p) * entropy - weight * finite(z)
-    by_gamma = weight * jnp.log(jnp.where(u == 0, 1, jnp.abs(u))) * entropy
-    return binary_focal(t, z, gamma), dt * by_t + dz * by_z + dgamma * by_gamma
+    wrongness, entropy = t * not_p + u * p, binary_cross_entropy(t, u, finite(z))
+    weight, slope = power(wrongness, gamma), gamma * power(wrongness, gamma - 1) * entropy
+    by_t = slope * not_p + weight * finite(jax.nn.softplus(-z))
+    by_u = slope * p + weight * finite(jax.nn.softplus(z))
+    by_z = slope * (u - t) * p * not_p + weight * (u * p - t * not_p)
+    by_gamma = weight * jnp.log(jnp.where(wrongness == 0, 1, wrongness)) * entropy
+    out = power(wrongness, gamma) * binary_cross_entropy(t, u, z)
+    return out, dt * by_t + du * by_u + dz * by_z + dgamma * by_gamma
 
 
 @jax.custom_jvp
@@ -164,21 +178,14 @@ def _focal_jvp(primals: Pair, tangents: Pair) -> Pair:
     return focal(log_q, gamma), dlog_q * by_log_q + dgamma * by_gamma
 
 
-def _shifted(z: Array, axis: Axis) -> tuple[Array, Array]:
-    """z - max z, and log Σ exp of it. Kept apart: their rounded sum loses digits of softmax."""
-    m = jnp.max(z, axis, keepdims=True, initial=-jnp.inf)
-    shifted = _minus_max(z, m)
-    return shifted, jnp.log(jnp.sum(jnp.exp(shifted), axis, keepdims=True))
-
-
 def _minus_max(z: Array, m: Array) -> Array:
     return jnp.where(z == m, 0, z - m)  # inf - inf is 0 here: an infinite logit has won
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def softmax(z: Array, axis: Axis) -> Array:
-    shifted, log_sum = _shifted(z, axis)
-    return jnp.exp(shifted - log_sum)
+    e = jnp.exp(_minus_max(z, jnp.max(z, axis, keepdims=True, initial=-jnp.inf)))
+    return e / jnp.sum(e, axis, keepdims=True)
 
 
 @softmax.defjvp
@@ -190,8 +197,9 @@ def _softmax_jvp(axis: Axis, primals: tuple[Array], tangents: tuple[Array]) -> P
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def log_softmax(z: Array, axis: Axis) -> Array:
-    shifted, log_sum = _shifted(z, axis)
-    return shifted - log_sum
+    # The maximum and the logarithm are kept apart: their rounded sum loses digits.
+    shifted = _minus_max(z, jnp.max(z, axis, keepdims=True, initial=-jnp.inf))
+    return shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis, keepdims=True))
 
 
 @log_softmax.defjvp
@@ -249,7 +257,28 @@ def box_cox(p: Array, q: Array) -> Array:
 def _box_cox_jvp(primals: Pair, tangents: Pair) -> Pair:
     (p, q), (dp, dq) = primals, tangents
     # The slope at p = 0 is -inf; that at EPSILON is a finite push in the same direction.
-    by_p = -power(jnp.where(p == 0, EPSILON, p), q - 1)
+    positive = jnp.where(p == 0, EPSILON, p)
+    by_p = -power(positive, q) / positive  # q - 1 as an exponent would be rounded
     log_p = jnp.log(jnp.where(p == 0, 1, p))
     by_q = -(power(p, q) * log_p + box_cox(p, q)) / q
     return box_cox(p, q), dp * by_p + dq * by_q
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def unit(x: Array, axis: Axis) -> Array:
+    """x divided by its norm, or by EPSILON if that is larger."""
+    return x * _inverse_norm(x, axis)
+
+
+def _inverse_norm(x: Array, axis: Axis) -> Array:
+    # The floor comes before the root: 1/√0 has no finite derivative.
+    return jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis, keepdims=True), EPSILON**2))
+
+
+@unit.defjvp
+def _unit_jvp(axis: Axis, primals: tuple[Array], tangents: tuple[Array]) -> Pair:
+    (x,), (dx,) = primals, tangents
+    # Traced, the cube of the inverse norm underflows for |x| > 1e12.
+    out, inverse = unit(x, axis), _inverse_norm(x, axis)
+    along = out * jnp.sum(out * dx, axis, keepdims=True)
+    return out, inverse * (dx - jnp.where(inverse < 1 / EPSILON, along, 0))

@@ -87,7 +87,8 @@ def _weighed(
 ) -> tuple[Array, Array | None, Array | None]:
     """Values times weight and mask, and both in the shape in which Keras sums them."""
     if weight is not None and mask is not None:
-        mask, weight = _check.aligned(mask, weight)
+        if mask.ndim and weight.ndim:
+            mask, weight = _check.aligned(mask, weight)
         if mask.ndim != weight.ndim:
             small, large = sorted((mask, weight), key=jnp.ndim)
             _check.weights_fit(where, large.shape, small.shape)
@@ -133,10 +134,13 @@ def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: 
     total = jnp.sum(weighed)
     if reduction == "sum":
         return Total(total, None)
-    if reduction == "mean_with_sample_weight" and weight is not None:
-        divisor = jnp.sum(weight if mask is None else jnp.where(mask, weight, 0))
+    kept = weight
+    if mask is not None:
+        kept = mask.astype(dtype) if weight is None else jnp.where(mask, weight, 0)
+    if reduction == "mean_with_sample_weight" and kept is not None:
+        divisor = jnp.sum(kept)  # as given, not broadcast to the values: so does Keras
         # Weights without a batch axis count once for every batch, so they cannot be added up.
-        shared = weight.ndim == 0 or weight.shape[0] != weighed.shape[0]
+        shared = kept.ndim == 0 or kept.shape[0] != weighed.shape[0]
         return Total(_divide(total, divisor), None) if shared else Total(total, divisor)
     count = jnp.asarray(weighed.size, dtype)
     if mask is not None:

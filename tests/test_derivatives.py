@@ -38,8 +38,6 @@ def test_against_finite_differences(case, config):
 
             arguments = (loss, y_pred, weight)
         check_grads(jax.jit(value), arguments, order=2, eps=1e-5, rtol=1e-4, atol=1e-5)
-        leaves = jax.tree.leaves(jax.grad(value)(*arguments))
-        assert all(np.all(g != 0) for g in leaves), "a hyperparameter has no influence"
 
 
 @variants
@@ -93,7 +91,7 @@ EDGES = [
     ("CategoricalFocalCrossentropy", logits(), [1, 0], [-1e4, 0], 2500, [-0.25, 0.25]),  # dead
     ("SparseCategoricalCrossentropy", {}, 0, [0, 1], 16.118095, [0, 0]),
     ("SparseCategoricalCrossentropy", {}, 0, [0, 0], 16.118095, [0, 0]),  # Keras: NaN
-    ("SparseCategoricalCrossentropy", logits(), 0, [1, 2, -inf], 1.313262, [-0.731059, 0.731059, 0]),
+    ("SparseCategoricalCrossentropy", logits(), 0, [1, 1, -inf], 0.693147, [-0.5, 0.5, 0]),  # NaN
     ("SparseCategoricalCrossentropy", logits(), 0, [-1e4, 1e4], 2e4, [-1, 1]),
     ("SparseCategoricalCrossentropy", logits(), -1, [1, 2], 0, [0, 0]),
     ("SparseCategoricalCrossentropy", logits(), 2, [1, 2], 0, [0, 0]),
@@ -133,9 +131,10 @@ def edge_id(value):
     return str(value).replace(" ", "")
 
 
-@pytest.mark.parametrize(("name", "config", "y_true", "y_pred", "value", "slope"), EDGES, ids=edge_id)
-def test_at_the_edges(name, config, y_true, y_pred, value, slope):
+@pytest.mark.parametrize("edge", EDGES, ids=edge_id)
+def test_at_the_edges(edge):
     """The value, and every derivative finite where the limit is."""
+    name, config, y_true, y_pred, value, slope = edge
     loss = getattr(losses, name)(**config, reduction="sum")
     labels = loss.domain in ("label", "embedding", "sequence")
     y_true = jnp.asarray([y_true], jnp.int32 if labels else jnp.float32)

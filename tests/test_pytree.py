@@ -50,6 +50,7 @@ def test_class_and_function_agree(case):
 @variants
 def test_one_compilation_serves_all_values(case, config):
     y_true, y_pred = testing.sample(case.loss(**config))
+    chex.clear_trace_counter()
     f = jax.jit(chex.assert_max_traces(lambda loss, t, p: loss(t, p), n=1))
     loss = case.loss(**config)
     chex.assert_trees_all_close(f(loss, y_true, y_pred), loss(y_true, y_pred), rtol=1e-5)
@@ -164,10 +165,10 @@ def test_mistakes_in_a_users_loss():
 
     with pytest.raises(TypeError, match="WithInit: a loss is a dataclass"):
         type("WithInit", (losses.Loss,), {"__init__": init})
-    with pytest.raises(TypeError, match="'Huber' is already taken by lossjax.losses.regression"):
+    with pytest.raises(TypeError, match=r"'Huber' is already taken by lossjax\.losses"):
         type("Huber", (losses.Loss,), {"__module__": "elsewhere"})
     mode = type("Mode", (losses.Loss,), {"__annotations__": {"mode": str}, "mode": "fast"})
-    with pytest.raises(TypeError, match=r"Mode: mode is a number to differentiate, got 'fast'"):
+    with pytest.raises(TypeError, match=r"Mode: mode must be a number.* got 'fast'"):
         mode()
     with pytest.raises(NotImplementedError, match=r"Loss must override call"):
         losses.Loss()([1.0], [1.0])

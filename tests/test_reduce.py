@@ -61,7 +61,6 @@ def test_by_hand(reduction, weights, want):
         ((4,), (4, 3)),
         ((4,), (3,)),
         ((4, 1), (4, 3)),
-        ((4, 3, 2), (3, 2)),
     ],
     ids=str,
 )

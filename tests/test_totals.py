@@ -1,12 +1,13 @@
 """Totals of the parts of a batch add up to the whole, and what cannot be merged says so."""
 
+import itertools
+
 import chex
 import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import numpy as jnp
 
 from cases import VARIANTS, variant_id
 from lossjax import losses, testing
@@ -59,7 +60,7 @@ def test_any_split_gives_the_whole_batch(case, config):
                 return loss(y_true, p, sample_weight=weight, mask=mask)
 
             def merged(p):
-                parts = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+                parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
                 return sum(
                     loss.total(y_true[r], p[r], part(weight, r), part(mask, r)) for r in parts
                 ).result()

@@ -21,7 +21,7 @@ def _shortfall(where: str, y_true: Input, y_pred: Input) -> Array:
     y_true, y_pred = _check.pair(where, y_true, y_pred)
     binary = jnp.all((y_true == 0) | (y_true == 1))
     signs = jnp.where(binary, 2 * y_true - 1, y_true)
-    return jnp.maximum(1 - signs * y_pred, 0)
+    return jnp.maximum(1 - _numerics.xmuly(signs, y_pred), 0)
 
 
 def hinge(y_true: Input, y_pred: Input) -> Array:

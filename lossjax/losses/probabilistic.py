@@ -30,7 +30,6 @@ __all__ = [
 
 _EPS = _numerics.EPSILON
 _AXES = (int, tuple, NoneType)
-_NOT_INF = 1e-18  # divisor in place of 0: its square is still a normal float32
 
 
 def kl_divergence(y_true: Input, y_pred: Input) -> Array:
@@ -98,19 +97,23 @@ def binary_crossentropy(
     """
     _check.within("binary_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_crossentropy", y_true, y_pred)
-    t = _smooth(t, label_smoothing, 0.5)
-    entropy = _numerics.binary_cross_entropy(t, p) if from_logits else _binary_entropy(t, p)
-    return _numerics.mean(entropy, axis)
+    t, u = _smooth(t, label_smoothing, 2), _smooth(1 - t, label_smoothing, 2)
+    entropy = _numerics.binary_cross_entropy if from_logits else _binary_entropy
+    return _numerics.mean(entropy(t, u, p), axis)
 
 
-def _smooth(t: Array, amount: Hyper, uniform: float) -> Array:
+def _smooth(t: Array, amount: Hyper, classes: int) -> Array:
     amount = jnp.asarray(amount, t.dtype)
-    return t * (1 - amount) + amount * uniform
+    return t * (1 - amount) + amount / classes
 
 
-def _binary_entropy(t: Array, p: Array) -> Array:
+def _classes(t: Array) -> int:
+    return max(1, t.shape[-1]) if t.ndim else 1
+
+
+def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
     p = jnp.clip(p, _EPS, 1 - _EPS)
-    return -(t * jnp.log(p) + (1 - t) * jnp.log1p(-p))
+    return -(t * jnp.log(p) + u * jnp.log1p(-p))
 
 
 class BinaryCrossentropy(Loss):
@@ -148,14 +151,14 @@ def binary_focal_crossentropy(
     _check.within("binary_focal_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_focal_crossentropy", y_true, y_pred)
     gamma, alpha = jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype)
-    t = _smooth(t, label_smoothing, 0.5)
+    t, u = _smooth(t, label_smoothing, 2), _smooth(1 - t, label_smoothing, 2)
     if from_logits:
-        focal = _numerics.binary_focal(t, p, gamma)
+        focal = _numerics.binary_focal(t, u, p, gamma)
     else:
-        wrongness = t * (1 - p) + (1 - t) * p  # 1 - p_t, with the digits that 1 - p_t loses
-        focal = _numerics.power(wrongness, gamma) * _binary_entropy(t, p)
+        wrongness = t * (1 - p) + u * p  # 1 - p_t, with the digits that 1 - p_t loses
+        focal = _numerics.power(wrongness, gamma) * _binary_entropy(t, u, p)
     if apply_class_balancing:
-        focal = focal * (t * alpha + (1 - t) * (1 - alpha))
+        focal = focal * (t * alpha + u * (1 - alpha))
     return _numerics.mean(focal, axis)
 
 
@@ -197,7 +200,7 @@ def categorical_crossentropy(
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape(where, y_true, y_pred)
     _warn_of_one_class(where, p)
-    t = _smooth(t, label_smoothing, 1 / max(1, t.shape[-1]))
+    t = _smooth(t, label_smoothing, _classes(t))
     if from_logits:
         return _numerics.cross_entropy(t, p, axis)
     return -jnp.sum(t * jnp.log(_probabilities(p, axis)), axis)
@@ -220,7 +223,7 @@ def _probabilities(p: Array, axis: Axis) -> Array:
 
 
 def _clipped_share(p: Array, total: Array) -> Array:
-    return jnp.clip(p / jnp.where(total == 0, _NOT_INF, total), _EPS, 1 - _EPS)
+    return jnp.clip(_numerics.quotient(p, total), _EPS, 1 - _EPS)
 
 
 class CategoricalCrossentropy(Loss):
@@ -259,8 +262,9 @@ def categorical_focal_crossentropy(
     t, p = _check.pair(where, y_true, y_pred)
     _warn_of_one_class(where, p)
     gamma, alpha = jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype)
-    t = _smooth(t, label_smoothing, 1 / max(1, t.shape[-1]))
+    t = _smooth(t, label_smoothing, _classes(t))
     log_q = _numerics.log_softmax(p, axis) if from_logits else jnp.log(_probabilities(p, axis))
+    alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
     return jnp.sum(_numerics.xmuly(alpha * t, _numerics.focal(log_q, gamma)), axis)
 
 

@@ -131,6 +131,7 @@ def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
 class Huber(Loss):
     fn = huber
     default_name = "huber_loss"
+    aliases = ("huber_loss",)
     delta: Hyper = leaf(default=1.0, interval="[0, inf)")
 
 

@@ -12,12 +12,6 @@ from lossjax._types import Array, Axis, Hyper, Input
 __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
 
 
-def _unit(x: Array, axis: Axis) -> Array:
-    # The floor on the norm is EPSILON. Taken before the root: 1/√0 has no finite derivative.
-    square = jnp.sum(jnp.square(x), axis, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.maximum(square, _numerics.EPSILON**2))
-
-
 def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
     """-Σ u v, with u and v the two vectors divided by their norms, or by 1e-7 if that is larger.
 
@@ -32,7 +26,7 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
     """
     y_true, y_pred = _check.pair("cosine_similarity", y_true, y_pred, align=True)
     y_true, y_pred = jnp.atleast_1d(y_true), jnp.atleast_1d(y_pred)
-    return -jnp.sum(_unit(y_true, axis) * _unit(y_pred, axis), axis)
+    return -jnp.sum(_numerics.unit(y_true, axis) * _numerics.unit(y_pred, axis), axis)
 
 
 class CosineSimilarity(Loss):
