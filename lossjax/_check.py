@@ -23,9 +23,10 @@ def array(where: str, name: str, value: Any) -> Array:
     try:
         out = jnp.asarray(value)
     except (TypeError, ValueError) as error:
+        hint = " For several outputs use one loss for each." if isinstance(value, dict) else ""
         raise TypeError(
             f"{where}: {name} must be an array or numbers nested in lists, "
-            f"got {type(value).__name__}. For several outputs use one loss for each."
+            f"got {type(value).__name__}.{hint}"
         ) from error
     if jnp.issubdtype(out.dtype, jnp.complexfloating) or not (
         jnp.issubdtype(out.dtype, jnp.number) or out.dtype == jnp.bool_
@@ -103,14 +104,18 @@ def _reshape_hint(y_true: Array, y_pred: Array) -> str:
     return ""
 
 
-def class_axis(where: str, y_true: Array, y_pred: Array, axis: int) -> None:
-    """Integer labels have the shape of `y_pred` without its class axis."""
+def class_axis(where: str, y_pred: Array, axis: Any) -> None:
+    """`axis` is one axis of `y_pred`."""
     if not isinstance(axis, int) or isinstance(axis, bool):
         raise ValueError(f"{where}: `axis` must be of type `int`, got {axis!r}.")
     if not -y_pred.ndim <= axis < y_pred.ndim:
         raise ValueError(
             f"{where}: axis must be an axis of y_pred of shape {y_pred.shape}, got {axis}."
         )
+
+
+def label_shape(where: str, y_true: Array, y_pred: Array, axis: int) -> None:
+    """Integer labels have the shape of `y_pred` without its class axis."""
     want = tuple(np.delete(y_pred.shape, axis).tolist())
     if y_true.shape != want:
         raise ValueError(

@@ -31,7 +31,8 @@ TABLE = [
 ]
 MORE = [
     (losses.Huber, {"delta": 1e-3}),
-    (losses.BinaryCrossentropy, {"label_smoothing": 0.01}),
+    (losses.BinaryCrossentropy, {"label_smoothing": 0.001, "from_logits": True}),
+    (losses.BinaryFocalCrossentropy, {"label_smoothing": 0.001, "from_logits": True}),
     (losses.BinaryFocalCrossentropy, {"gamma": 0.5, "from_logits": True}),
     (losses.CategoricalFocalCrossentropy, {"gamma": 0.5, "from_logits": True}),
     (losses.CategoricalGeneralizedCrossEntropy, {"q": 0.1}),
@@ -170,11 +171,11 @@ def label(rng):
 
 
 def vectors(rng):
-    """Of every length from 1e-15 to 1e11, parallel, orthogonal and between."""
+    """Of every length from 1e-15 to 1e16, parallel, orthogonal and between."""
     n = 80
     t = rng.normal(size=(n, CLASSES))
     noise = 10.0 ** rng.uniform(-8, 1, (n, 1)) * rng.normal(size=(n, CLASSES))
-    length = [magnitudes(rng, -15, 11, (n, 1)) for _ in range(2)]
+    length = [magnitudes(rng, -15, 16, (n, 1)) for _ in range(2)]
     return np.float32(t * length[0]), np.float32((t + noise) * length[1])
 
 
@@ -307,12 +308,12 @@ BOUNDS = {
     "CategoricalHinge": (2, 1),
     "KLDivergence": (4, 1),  # log1p
     "Poisson": (3, 3),
-    "BinaryCrossentropy": (24, 24),  # 5 without smoothing, which rounds t at 1 and then takes 1 - t
-    "BinaryFocalCrossentropy": (40, 22),  # 10 without smoothing; (1 - p_t)^gamma: gamma times that
+    "BinaryCrossentropy": (6, 6),
+    "BinaryFocalCrossentropy": (12, 12),  # (1 - p_t)^gamma: gamma times the error of p_t
     "CategoricalCrossentropy": (5, 6),  # log, softmax
     "CategoricalFocalCrossentropy": (6, 10),  # expm1(log q) to the power gamma
     "SparseCategoricalCrossentropy": (4, 6),
-    "CategoricalGeneralizedCrossEntropy": (8, 48),  # expm1; q - 1 is rounded and multiplies log P
+    "CategoricalGeneralizedCrossEntropy": (8, 3),  # expm1
     "Dice": (3, 7),
     "Tversky": (3, 10),
     "Circle": (3, 8),

@@ -146,7 +146,7 @@ def binary_focal_crossentropy(
     `keras.losses.binary_focal_crossentropy`.
 
     >>> print(binary_focal_crossentropy([[1.0, 0.0]], [[0.5, 0.75]]).round(4))
-    [0.4766]
+    [0.4765]
     """
     _check.within("binary_focal_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_focal_crossentropy", y_true, y_pred)
@@ -304,9 +304,10 @@ def sparse_categorical_crossentropy(
     where = "sparse_categorical_crossentropy"
     p = _check.prediction(where, y_pred)
     labels = _check.labels(where, y_true)
+    _check.class_axis(where, p, axis)
     if labels.ndim == p.ndim and labels.shape[axis] == 1:
         labels = jnp.squeeze(labels, axis)
-    _check.class_axis(where, labels, p, axis)
+    _check.label_shape(where, labels, p, axis)
     valid = None
     if ignore_class is not None:
         valid = labels != ignore_class
@@ -352,7 +353,8 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     where = "categorical_generalized_cross_entropy"
     p = _check.prediction(where, y_pred)
     labels = _check.labels(where, y_true)
-    _check.class_axis(where, labels, p, -1)
+    _check.class_axis(where, p, -1)
+    _check.label_shape(where, labels, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = _numerics.pick(p, labels, -1)
     return jnp.where(exists, _numerics.box_cox(picked, q), 1 / q)

@@ -58,8 +58,8 @@ def circle(
     Raises ValueError for wrong ranks.
     Source: Sun et al. (2020), arXiv:2002.10857, eq. 6; equal to `keras.losses.circle`.
 
-    >>> print(circle([1, 1, 2], [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]).round(2))
-    [ 3.2  55.36  0.  ]
+    >>> print(circle([1, 1, 2], [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], gamma=10.0).round(4))
+    [0.059  1.1711 0.    ]
     """
     y_pred = _check.prediction("circle", y_pred)
     _check.rank("circle", "y_pred", y_pred, "batch dimension")

@@ -1,0 +1,87 @@
+"""What is public, who imports whom, and what `import lossjax` costs."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lossjax
+from cases import CASES
+from lossjax import losses
+
+PACKAGE = Path(lossjax.__file__).parent
+FAMILIES = sorted(p.stem for p in (PACKAGE / "losses").glob("*.py") if p.stem != "__init__")
+
+# A module may import those of a lower rank, and nothing else of lossjax.
+RANK = {
+    "_types": 0,
+    "_check": 1,
+    "_numerics": 1,
+    "_reduce": 2,
+    "_base": 3,
+    "_config": 4,
+    "losses": 5,
+    "testing": 6,
+    "__init__": 9,
+}
+
+
+def imported(path):
+    """Modules of lossjax that the file imports, by the first word after "lossjax."."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lossjax":
+            inside = node.module.split(".")[1:]
+            yield from inside[:1] or [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "lossjax":
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_point_down(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts == ("losses", "__init__"):  # the namespace of its own families
+        return
+    for name in imported(path):
+        assert RANK[name] < RANK[parts[0]], f"{'.'.join(parts)} imports {name}"
+
+
+def test_every_module_has_a_rank():
+    modules = {p.relative_to(PACKAGE).with_suffix("").parts[0] for p in PACKAGE.rglob("*.py")}
+    assert modules == set(RANK)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_exports_its_losses(family):
+    module = importlib.import_module(f"lossjax.losses.{family}")
+    own = [case.loss for case in CASES if case.loss.__module__ == module.__name__]
+    assert sorted(module.__all__) == sorted(
+        name for cls in own for name in (cls.__name__, cls.fn.__name__)
+    )
+    assert all(getattr(losses, name) is getattr(module, name) for name in module.__all__)
+
+
+def run(program):
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_import_needs_jax_and_numpy_alone():
+    heavy = {"flax", "optax", "keras", "matplotlib", "orbax", "chex", "rich", "sklearn"}
+    found = run("import sys, lossjax; print(*{m.split('.')[0] for m in sys.modules})")
+    assert "jax" in found.split()
+    assert not heavy & set(found.split())
+
+
+def test_import_starts_no_device():
+    """A library that touches a backend at import breaks `jax.distributed.initialize`."""
+    program = "import jax, lossjax; from jax._src import xla_bridge; print(xla_bridge._backends)"
+    assert run(program).strip() == "{}"

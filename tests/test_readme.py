@@ -1,0 +1,60 @@
+"""README: its programs print what it says, and its table is that of the registry.
+
+`python tests/test_readme.py` writes the table.
+"""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from cases import CASES
+from lossjax._base import registry
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
+TABLE = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.DOTALL)
+
+
+def table():
+    lines = ["| class | other names | hyperparameters | values per sample |", "|---|---|---|---|"]
+    for cls in sorted((case.loss for case in CASES), key=lambda cls: cls.__name__):
+        names = [name for name, found in registry.items() if found is cls.fn]
+        fields = [f"{k}={v}" for k, v in cls().hyperparameters().items()]
+        formula = " ".join(cls.fn.__doc__.split("\n\n")[0].split()).replace("|", "\\|")
+        cells = [code([cls.__name__]), code(names), code(fields), formula]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def code(words):
+    return " ".join(f"`{word}`" for word in words)
+
+
+def test_table_is_that_of_the_registry():
+    written = TABLE.search(README.read_text(encoding="utf-8"))
+    assert written is not None
+    assert written[2] == table(), "run `python tests/test_readme.py`"
+
+
+programs = BLOCKS.findall(README.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("program", "output"), programs, ids=range(len(programs)))
+def test_programs_print_what_readme_says(program, output):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    assert printed.getvalue().split() == output.split()
+
+
+def test_readme_has_programs():
+    assert len(programs) >= 3
+    assert all(output for _, output in programs)
+
+
+if __name__ == "__main__":
+    text = README.read_text(encoding="utf-8")
+    README.write_text(TABLE.sub(lambda m: m[1] + table() + m[3], text), encoding="utf-8")
