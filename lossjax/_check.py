@@ -253,6 +253,6 @@ def broadcast_shape(where: str, mask: tuple[int, ...], weight: tuple[int, ...]) 
 
 
 def nearest(name: Any, known: Iterable[Any]) -> str:
-    """ " Did you mean ...?", or nothing."""
+    """A question to append to an error text, or nothing."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
