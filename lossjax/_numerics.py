@@ -69,7 +69,7 @@ def huber(e: Array, delta: Array) -> Array:
 # Traced, the product rule meets 0 * inf at an infinite error or delta.
 huber.defjvps(
     lambda de, _, e, delta: de * jnp.clip(e, -delta, delta),
-    lambda dd, _, e, delta: dd * jnp.maximum(absolute(e) - delta, 0),
+    lambda dd, _, e, delta: dd * finite(jnp.maximum(absolute(e) - delta, 0)),
 )
 
 

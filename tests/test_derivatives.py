@@ -37,7 +37,10 @@ def test_against_finite_differences(case, config):
                 return loss(y_true, p, sample_weight=w)
 
             arguments = (loss, y_pred, weight)
-        check_grads(jax.jit(value), arguments, order=2, eps=1e-5, rtol=1e-4, atol=1e-5)
+        # Eager is ten times faster here: small operations are compiled once for all losses, but a
+        # scan at every call.
+        value = jax.jit(value) if case.loss is losses.CTC else value
+        check_grads(value, arguments, order=2, eps=1e-5, rtol=1e-4, atol=1e-5)
 
 
 @variants

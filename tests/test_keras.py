@@ -32,7 +32,7 @@ def value_and_gradients(loss, y_true, y_pred, **weights):
     return jax.grad(total, argnums, has_aux=True)(y_pred, y_true)
 
 
-def assert_agree(jobs, y_true, y_pred, rtol):
+def assert_agree(jobs, y_true, y_pred, rtol, atol=ATOL):
     """Compare ours and theirs of each job (ours, theirs, weights), all in one program a side."""
 
     def run(side):
@@ -44,7 +44,7 @@ def assert_agree(jobs, y_true, y_pred, rtol):
     for (loss, _, weights), got, want in zip(jobs, run(0), run(1), strict=True):
         chex.assert_trees_all_equal_shapes_and_dtypes(got, want)
         message = f"{loss} with {weights}"
-        chex.assert_trees_all_close(got, want, rtol=rtol, atol=ATOL, custom_message=message)
+        chex.assert_trees_all_close(got, want, rtol=rtol, atol=atol, custom_message=message)
 
 
 # What Keras changes after 3.15; lossjax follows the release, and its docstrings tell both.
@@ -212,8 +212,9 @@ def test_class_form_aligns_ranks_of_every_loss(case):
     y_true, y_pred = testing.sample(case.loss, (6, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # a single class
-        assert_agree([job(case, {}, None)], y_true[:, 0], y_pred, case.keras_rtol)
-        assert_agree([job(case, {}, None)], y_true, y_pred[:, 0], case.keras_rtol)
+        for t, p in ((y_true[:, 0], y_pred), (y_true, y_pred[:, 0])):
+            # the cosine of single numbers has the gradient 0, up to rounding over |p| = 0.02
+            assert_agree([job(case, {}, None)], t, p, case.keras_rtol, atol=1e-5)
 
 
 def test_lists_are_arrays():

@@ -130,8 +130,8 @@ def test_labels_are_never_rounded():
             assert loss([1001], y_pred) < 1e-5
 
 
-class Asymmetric(losses.Loss):
-    """A user's loss, as in the README."""
+class Lopsided(losses.Loss):
+    """A user's loss."""
 
     under: float = 3.0
     squared: bool = lossjax.static(default=True)
@@ -141,7 +141,7 @@ class Asymmetric(losses.Loss):
         return jnp.mean(jnp.where(e > 0, self.under, 1.0) * (e**2 if self.squared else e), -1)
 
 
-class Steeper(Asymmetric):
+class Steeper(Lopsided):
     """A subclass of a subclass has a field more."""
 
     power: float = 2.0
@@ -149,13 +149,13 @@ class Steeper(Asymmetric):
 
 def test_a_users_loss():
     t, p = np.array([[1.0], [0.0]], np.float32), np.array([[0.0], [1.0]], np.float32)
-    assert Asymmetric(under=5.0)(t, p) == 3.0
-    assert jax.grad(lambda loss: loss(t, p))(Asymmetric()).under == 0.5
-    assert losses.get("Asymmetric").under == 3.0
-    assert losses.deserialize(losses.serialize(Asymmetric(2.0, False))).under == 2.0
+    assert Lopsided(under=5.0)(t, p) == 3.0
+    assert jax.grad(lambda loss: loss(t, p))(Lopsided()).under == 0.5
+    assert losses.get("Lopsided").under == 3.0
+    assert losses.deserialize(losses.serialize(Lopsided(2.0, False))).under == 2.0
     assert Steeper(power=3.0).power == 3.0
-    assert Asymmetric().name == "asymmetric"
-    assert repr(Asymmetric(squared=False)) == "Asymmetric(squared=False)"
+    assert Lopsided().name == "lopsided"
+    assert repr(Lopsided(squared=False)) == "Lopsided(squared=False)"
     assert repr(losses.Huber(delta=jnp.float32(0.5))).startswith("Huber(delta=")
 
 

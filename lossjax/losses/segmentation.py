@@ -76,7 +76,10 @@ class _Overlap(Loss):
                     f"{where}: totals with weights or a mask need axis=None or an axis that "
                     f"leaves the batch out, got axis={self.axis}."
                 )
-            factor = _reduce.total(where, jnp.ones((), p.dtype), weight, mask, self.reduction)
+            one = jnp.ones((), p.dtype)
+            factor = Total(_reduce.reduce(where, one, weight, mask, None), one)
+            if factor.sum.ndim:  # a weight for each sample, else one for all
+                factor = _reduce.total(where, one, weight, mask, self.reduction)
         return OverlapTotal(self.sums(t, p), factor, self)
 
 
