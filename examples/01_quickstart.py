@@ -81,6 +81,7 @@ def main():
 
     plt.switch_backend("Agg")  # draws into a file: no display is needed
     plt.plot(range(1, EPOCHS + 1), curve)
+    plt.xticks(range(0, EPOCHS + 1, 5))
     plt.xlabel("epoch")
     plt.ylabel(type(loss).__name__)
     plt.savefig(output)

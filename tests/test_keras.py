@@ -115,9 +115,8 @@ def test_function(case, config):
 WEIGHED = [
     (c, config)
     for c, config in VARIANTS
-    if c.loss in (losses.MeanSquaredError, losses.Circle)
+    if (c.loss in (losses.MeanSquaredError, losses.Circle, losses.Dice) and not config)
     or (c.loss is losses.SparseCategoricalCrossentropy and config == {"ignore_class": 1})
-    or (c.loss is losses.Dice and not config)
 ]
 
 

@@ -32,7 +32,7 @@ seeds = st.integers(0, 2**16)
 
 def few(case):
     """Fewer for a loss with a scan, which is compiled at every eager call."""
-    examples = 3 if case.loss is losses.CTC else 10
+    examples = 2 if case.loss is losses.CTC else 10
     return settings(max_examples=examples, deadline=None, derandomize=True)
 
 

@@ -76,10 +76,12 @@ class _Overlap(Loss):
                     f"{where}: totals with weights or a mask need axis=None or an axis that "
                     f"leaves the batch out, got axis={self.axis}."
                 )
-            one = jnp.ones((), p.dtype)
-            factor = Total(_reduce.reduce(where, one, weight, mask, None), one)
-            if factor.sum.ndim:  # a weight for each sample, else one for all
-                factor = _reduce.total(where, one, weight, mask, self.reduction)
+            shape = max((x.shape for x in (weight, mask) if x is not None), key=len)
+            ones = jnp.ones(shape, p.dtype)
+            if shape:
+                factor = _reduce.total(where, ones, weight, mask, self.reduction)
+            else:  # one weight for all: a factor, whatever the reduction
+                factor = Total(_reduce.reduce(where, ones, weight, mask, None), ones)
         return OverlapTotal(self.sums(t, p), factor, self)
 
 
