@@ -14,13 +14,14 @@ from jax import numpy as jnp
 from cases import VARIANTS, variant_id
 from lossjax import losses, testing
 
-# Losses over the batch have no value per sample to weigh; axis=0 makes features the samples.
+# One configuration a loss will do, but for those that change which values or masks there are.
+# Losses over the batch have no value per sample to weigh.
 PER_SAMPLE = [
     (case, config)
     for case, config in VARIANTS
     if case.loss is not losses.Circle
-    and config.get("axis") != 0
-    and (case.loss.domain != "region" or "axis" in config)
+    and ("axis" in config if case.loss.domain == "region" else config == case.configs[0])
+    or "ignore_class" in config
 ]
 MERGEABLE = PER_SAMPLE + [(c, k) for c, k in VARIANTS if c.loss.domain == "region" and not k]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
