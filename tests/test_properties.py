@@ -14,15 +14,16 @@ from jax import numpy as jnp
 from cases import VARIANTS, variant_id
 from lossjax import losses, testing
 
+
 # One configuration a loss will do, but for those that change which values or masks there are.
 # Losses over the batch have no value per sample to weigh.
-PER_SAMPLE = [
-    (case, config)
-    for case, config in VARIANTS
-    if case.loss is not losses.Circle
-    and ("axis" in config if case.loss.domain == "region" else config == case.configs[0])
-    or "ignore_class" in config
-]
+def per_sample(case, config):
+    if case.loss.domain == "region":
+        return "axis" in config
+    return case.loss is not losses.Circle and (not config or "ignore_class" in config)
+
+
+PER_SAMPLE = [(case, config) for case, config in VARIANTS if per_sample(case, config)]
 MERGEABLE = PER_SAMPLE + [(c, k) for c, k in VARIANTS if c.loss.domain == "region" and not k]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 SPLITS = ([0, 8], [0, 3, 8], [0, 1, 1, 8])  # unequal parts, one of one sample, one of none
