@@ -93,7 +93,8 @@ def _weighed(
             small, large = sorted((mask, weight), key=jnp.ndim)
             _check.weights_fit(where, large.shape, small.shape)
         shape = _check.broadcast_shape(where, mask.shape, weight.shape)
-        mask, weight = jnp.broadcast_to(mask, shape), jnp.broadcast_to(weight, shape)
+        mask = jnp.broadcast_to(mask, shape)
+        weight = jnp.where(mask, weight, 0)  # a NaN among the weights may be masked too
     unweighed = values
     if weight is not None:
         values, weight = _check.aligned(unweighed, weight)
@@ -134,11 +135,10 @@ def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: 
     total = jnp.sum(weighed)
     if reduction == "sum":
         return Total(total, None)
-    kept = weight
-    if mask is not None:
-        kept = mask.astype(dtype) if weight is None else jnp.where(mask, weight, 0)
+    kept = mask if weight is None else weight
     if reduction == "mean_with_sample_weight" and kept is not None:
-        divisor = jnp.sum(kept)  # as given, not broadcast to the values: so does Keras
+        # The weights as given, not broadcast to the values: so does Keras.
+        divisor = jnp.sum(kept, dtype=dtype)
         # Weights without a batch axis count once for every batch, so they cannot be added up.
         shared = kept.ndim == 0 or kept.shape[0] != weighed.shape[0]
         return Total(_divide(total, divisor), None) if shared else Total(total, divisor)

@@ -111,6 +111,15 @@ def test_nothing_leaks_from_behind_a_mask_or_a_zero_weight(bad, reduction):
         chex.assert_trees_all_close(got[1][1], want[1][1])
 
 
+def test_a_masked_weight_may_be_nan():
+    weight = np.where(M, W, np.nan).astype(np.float32)
+    for reduction in ("sum", "mean_with_sample_weight"):
+        loss = losses.MeanSquaredError(reduction=reduction)
+        got = jax.value_and_grad(lambda p, loss=loss: loss(T, p, weight, M))(P)
+        chex.assert_trees_all_close(got[0], loss(T, P, W, M))
+        chex.assert_tree_all_finite(got)
+
+
 def test_gradient_of_a_zero_weight_is_the_loss_of_its_sample():
     gradient = jax.grad(lambda w: mae("sum", sample_weight=w))(W)
     chex.assert_trees_all_close(gradient, jnp.array([1.0, 2.0, 3.0, 4.0]))
