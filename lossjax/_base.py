@@ -176,7 +176,8 @@ class Loss:
         """
         with jax.named_scope(self.name):
             weighed = self._evaluate(y_true, y_pred, sample_weight, mask)
-            return self._cast(_reduce.reduce(type(self).__name__, *weighed, self.reduction))
+            value = _reduce.reduce(type(self).__name__, *weighed, self.reduction)
+            return value if self.dtype is None else value.astype(self.dtype)
 
     def total(
         self,
@@ -227,9 +228,6 @@ class Loss:
             mask = own_mask if mask is None else _check.joint_mask(where, mask, own_mask)
         values = _check.wide(_check.array(where, "the result of call", values))
         return values, weight if weight is None else weight.astype(values.dtype), mask
-
-    def _cast(self, value: Array) -> Array:
-        return value if self.dtype is None else value.astype(self.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Every field as plain Python data; `from_config` gives the same loss back."""

@@ -110,7 +110,8 @@ def power(x: Array, y: Array) -> Array:
 
     So d/dx = y * power(x, y - 1) is finite at x = 0 for every y, and right wherever it exists.
     """
-    return jnp.where((x == 0) & (y < 0), 0, jnp.power(jnp.where((x == 0) & (y < 0), 1, x), y))
+    infinite = (x == 0) & (y < 0)
+    return jnp.where(infinite, 0, jnp.power(jnp.where(infinite, 1, x), y))
 
 
 power.defjvps(
@@ -158,7 +159,7 @@ def _binary_focal_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -
     by_u = slope * p + weight * finite(jax.nn.softplus(z))
     by_z = slope * (u - t) * p * not_p + weight * (u * p - t * not_p)
     by_gamma = weight * jnp.log(jnp.where(wrongness == 0, 1, wrongness)) * entropy
-    out = power(wrongness, gamma) * binary_cross_entropy(t, u, z)
+    out = binary_focal(t, u, z, gamma)
     return out, dt * by_t + du * by_u + dz * by_z + dgamma * by_gamma
 
 

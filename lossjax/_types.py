@@ -9,6 +9,7 @@ Reduction: TypeAlias = (
     Literal["sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", "auto"] | None
 )
 Axis: TypeAlias = int | tuple[int, ...] | None
+AXIS_TYPES = (int, tuple, type(None))  # of an `Axis`, to check at run time
 Array: TypeAlias = jax.Array
 
 # What callers pass: an array, a number, or numbers nested in lists. `jax.typing.ArrayLike`

@@ -11,7 +11,7 @@ from lossjax.losses import Loss
 class Case:
     """`configs` are constructor arguments to try; `keras_rtol` what agreement can be asked for.
 
-    `axis_last` tells that rows along the last axis are the samples, so that any rank is fine.
+    `any_rank` tells that rows along the last axis are the samples, of whatever rank.
     """
 
     loss: type[Loss]

@@ -7,7 +7,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, _numerics
 from lossjax._base import Loss, leaf, static
-from lossjax._types import Array, Axis, Hyper, Input
+from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
 __all__ = [
     "BinaryCrossentropy",
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 _EPS = _numerics.EPSILON
-_AXES = (int, tuple, NoneType)
 
 
 def kl_divergence(y_true: Input, y_pred: Input) -> Array:
@@ -122,7 +121,7 @@ class BinaryCrossentropy(Loss):
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
-    axis: Axis = static(default=-1, types=_AXES)
+    axis: Axis = static(default=-1, types=AXIS_TYPES)
 
 
 def binary_focal_crossentropy(
@@ -170,7 +169,7 @@ class BinaryFocalCrossentropy(Loss):
     gamma: Hyper = 2.0
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
-    axis: Axis = static(default=-1, types=_AXES)
+    axis: Axis = static(default=-1, types=AXIS_TYPES)
 
 
 def categorical_crossentropy(
@@ -231,7 +230,7 @@ class CategoricalCrossentropy(Loss):
     domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
-    axis: Axis = static(default=-1, types=_AXES)
+    axis: Axis = static(default=-1, types=AXIS_TYPES)
 
 
 def categorical_focal_crossentropy(
@@ -275,7 +274,7 @@ class CategoricalFocalCrossentropy(Loss):
     gamma: Hyper = 2.0
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
-    axis: Axis = static(default=-1, types=_AXES)
+    axis: Axis = static(default=-1, types=AXIS_TYPES)
 
 
 def sparse_categorical_crossentropy(

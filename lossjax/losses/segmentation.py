@@ -1,7 +1,6 @@
 """Losses of the overlap of two regions."""
 
 import dataclasses
-from types import NoneType
 from typing import Any, TypeAlias
 
 import jax
@@ -10,7 +9,7 @@ from jax import numpy as jnp
 from lossjax import _check, _numerics, _reduce
 from lossjax._base import Loss, static
 from lossjax._reduce import Total
-from lossjax._types import Array, Axis, Hyper, Input
+from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
 __all__ = ["Dice", "Tversky", "dice", "tversky"]
 
@@ -46,7 +45,7 @@ class OverlapTotal:
 class _Overlap(Loss):
     """1 - a ratio of sums over `axis`; with the batch among the axes it is no mean over samples."""
 
-    axis: Axis = static(default=None, types=(int, tuple, NoneType), kw_only=True)
+    axis: Axis = static(default=None, types=AXIS_TYPES, kw_only=True)
 
     def sums(self, y_true: Array, y_pred: Array) -> Sums:
         raise NotImplementedError

@@ -1,13 +1,11 @@
 """Losses of the angle between vectors."""
 
-from types import NoneType
-
 import jax
 from jax import numpy as jnp
 
 from lossjax import _check, _numerics
 from lossjax._base import Loss, static
-from lossjax._types import Array, Axis, Hyper, Input
+from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
 __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
 
@@ -32,7 +30,7 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
 class CosineSimilarity(Loss):
     fn = cosine_similarity
     aliases = ("cosine_proximity",)
-    axis: Axis = static(default=-1, types=(int, tuple, NoneType))
+    axis: Axis = static(default=-1, types=AXIS_TYPES)
 
 
 def circle(
