@@ -6,7 +6,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv/$(VERSION)
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test check format clean
+.PHONY: help demo bench test check format clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -15,6 +15,9 @@ help:  ## show this list
 
 demo: $(VENV)/demo.stamp  ## train a small classifier and draw its loss curve
 	$(RUN) examples/01_quickstart.py $(ARGS)
+
+bench: $(VENV)/bench.stamp  ## time the losses: ARGS="losses --shapes 256x128", or "--help"
+	$(RUN) -m bench $(or $(ARGS),--help)
 
 test: $(VENV)/test.stamp  ## run the tests and the docstring examples; ARGS="-k huber" runs some
 	$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

@@ -17,14 +17,20 @@ FAMILIES = sorted(p.stem for p in (PACKAGE / "losses").glob("*.py") if p.stem !=
 
 # A module may import those of a lower rank, and nothing else of lossjax.
 RANK = {
+    "_hlo": 0,
+    "_targets": 0,
     "_types": 0,
     "_check": 1,
-    "_numerics": 1,
-    "_reduce": 2,
-    "_base": 3,
-    "_config": 4,
-    "losses": 5,
-    "testing": 6,
+    "_fusion": 1,
+    "_program": 1,
+    "_numerics": 2,
+    "devices": 2,
+    "_rows": 3,
+    "_reduce": 3,
+    "_base": 4,
+    "_config": 5,
+    "losses": 6,
+    "testing": 7,
     "__init__": 9,
 }
 

@@ -2,8 +2,9 @@
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics
+from lossjax import _check, _numerics, _rows
 from lossjax._base import Loss
+from lossjax._fusion import elementwise
 from lossjax._types import Array, Input
 
 __all__ = [
@@ -16,12 +17,18 @@ __all__ = [
 ]
 
 
-def _shortfall(where: str, y_true: Input, y_pred: Input) -> Array:
-    """max(1 - y_true y_pred, 0), with labels 0 and 1 read as -1 and 1."""
+def _shortfall(power: int, where: str, y_true: Input, y_pred: Input) -> Array:
+    """mean(max(1 - y_true y_pred, 0)^power), with labels 0 and 1 read as -1 and 1."""
     y_true, y_pred = _check.pair(where, y_true, y_pred)
-    binary = jnp.all((y_true == 0) | (y_true == 1))
-    signs = jnp.where(binary, 2 * y_true - 1, y_true)
-    return jnp.maximum(1 - _numerics.xmuly(signs, y_pred), 0)
+    # t² - t is 0 for labels 0 and 1 alone
+    binary = jnp.max(jnp.abs(y_true * y_true - y_true), initial=0) == 0
+    return _numerics.mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
+
+
+@elementwise(static=1)
+def _hinge(power: int, t: Array, p: Array, binary: Array) -> Array:
+    score = _numerics.xmuly(t * (1 + binary) - binary, p)
+    return _numerics.power(_numerics.floored(0.0, 1 - score), power)
 
 
 def hinge(y_true: Input, y_pred: Input) -> Array:
@@ -37,7 +44,7 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
     >>> print(hinge([[0.0, 1.0]], [[0.5, 0.5]]))
     [1.]
     """
-    return _numerics.mean(_shortfall("hinge", y_true, y_pred), -1)
+    return _shortfall(1, "hinge", y_true, y_pred)
 
 
 class Hinge(Loss):
@@ -54,7 +61,7 @@ def squared_hinge(y_true: Input, y_pred: Input) -> Array:
     >>> print(squared_hinge([[0.0, 1.0]], [[0.5, 0.5]]))
     [1.25]
     """
-    return _numerics.mean(jnp.square(_shortfall("squared_hinge", y_true, y_pred)), -1)
+    return _shortfall(2, "squared_hinge", y_true, y_pred)
 
 
 class SquaredHinge(Loss):
@@ -75,9 +82,7 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     [2.5]
     """
     y_true, y_pred = _check.pair("categorical_hinge", y_true, y_pred)
-    positive = jnp.sum(_numerics.xmuly(y_true, y_pred), -1)
-    negative = jnp.max(_numerics.xmuly(1 - y_true, y_pred), -1)
-    return jnp.maximum(1 + negative - positive, 0)
+    return _numerics.floored(0.0, 1 + _rows.margin(y_true, y_pred))
 
 
 class CategoricalHinge(Loss):

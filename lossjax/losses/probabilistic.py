@@ -1,12 +1,14 @@
 """Losses of probabilities and logits."""
 
+import functools
 import warnings
 from types import NoneType
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics
+from lossjax import _check, _numerics, _rows
 from lossjax._base import Loss, leaf, static
+from lossjax._fusion import elementwise, settle
 from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
 __all__ = [
@@ -44,8 +46,13 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
     [0.1438]
     """
     y_true, y_pred = _check.pair("kl_divergence", y_true, y_pred)
-    y_true, y_pred = jnp.clip(y_true, _EPS, 1), jnp.clip(y_pred, _EPS, 1)
-    return jnp.sum(y_true * _numerics.log_ratio(0.0, y_true, y_pred), -1)
+    return jnp.sum(_kl_divergence(y_true, y_pred), -1)
+
+
+@elementwise()
+def _kl_divergence(t: Array, p: Array) -> Array:
+    a, b = (_numerics.capped(1.0, _numerics.floored(_EPS, x)) for x in (t, p))
+    return a * _numerics.log_ratio(a, b)
 
 
 class KLDivergence(Loss):
@@ -66,7 +73,12 @@ def poisson(y_true: Input, y_pred: Input) -> Array:
     [1.]
     """
     y_true, y_pred = _check.pair("poisson", y_true, y_pred)
-    return _numerics.mean(y_pred - y_true * jnp.log(y_pred + _EPS), -1)
+    return _numerics.mean(_poisson(y_true, y_pred), -1)
+
+
+@elementwise()
+def _poisson(t: Array, p: Array) -> Array:
+    return p - t * jnp.log(p + _EPS)
 
 
 class Poisson(Loss):
@@ -96,13 +108,17 @@ def binary_crossentropy(
     """
     _check.within("binary_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_crossentropy", y_true, y_pred)
-    t, u = _smooth(t, label_smoothing, 2), _smooth(1 - t, label_smoothing, 2)
+    smoothing = jnp.asarray(label_smoothing, p.dtype)
+    return settle(_numerics.mean(_binary_crossentropy(bool(from_logits), t, p, smoothing), axis))
+
+
+@elementwise(static=1)
+def _binary_crossentropy(from_logits: bool, t: Array, p: Array, smoothing: Array) -> Array:
     entropy = _numerics.binary_cross_entropy if from_logits else _binary_entropy
-    return _numerics.mean(entropy(t, u, p), axis)
+    return entropy(_smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2), p)
 
 
-def _smooth(t: Array, amount: Hyper, classes: int) -> Array:
-    amount = jnp.asarray(amount, t.dtype)
+def _smooth(t: Array, amount: Array, classes: int) -> Array:
     return t * (1 - amount) + amount / classes
 
 
@@ -111,7 +127,7 @@ def _classes(t: Array) -> int:
 
 
 def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
-    p = jnp.clip(p, _EPS, 1 - _EPS)
+    p = _numerics.probability(p)
     return -(t * jnp.log(p) + u * jnp.log1p(-p))
 
 
@@ -149,16 +165,28 @@ def binary_focal_crossentropy(
     """
     _check.within("binary_focal_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_focal_crossentropy", y_true, y_pred)
-    gamma, alpha = jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype)
-    t, u = _smooth(t, label_smoothing, 2), _smooth(1 - t, label_smoothing, 2)
+    how = (bool(from_logits), bool(apply_class_balancing), _whole(gamma))
+    hyper = (jnp.asarray(x, p.dtype) for x in (gamma, alpha, label_smoothing))
+    return settle(_numerics.mean(_binary_focal(how, t, p, *hyper), axis))
+
+
+def _whole(gamma: Hyper) -> int:
+    """gamma as a positive int, whose power is a product; 0 where it is none, or not known."""
+    return int(gamma) if isinstance(gamma, (int, float)) and gamma in range(1, 9) else 0
+
+
+@elementwise(static=1)
+def _binary_focal(
+    how: tuple[bool, bool, int], t: Array, p: Array, gamma: Array, alpha: Array, smoothing: Array
+) -> Array:
+    from_logits, balanced, n = how
+    t, u = _smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2)
     if from_logits:
-        focal = _numerics.binary_focal(t, u, p, gamma)
+        focal = _numerics.binary_focal(n, t, u, p, gamma)
     else:
         wrongness = t * (1 - p) + u * p  # 1 - p_t, with the digits that 1 - p_t loses
-        focal = _numerics.power(wrongness, gamma) * _binary_entropy(t, u, p)
-    if apply_class_balancing:
-        focal = focal * (t * alpha + u * (1 - alpha))
-    return _numerics.mean(focal, axis)
+        focal = _numerics.power(wrongness, n or gamma) * _binary_entropy(t, u, p)
+    return focal * (t * alpha + u * (1 - alpha)) if balanced else focal
 
 
 class BinaryFocalCrossentropy(Loss):
@@ -199,10 +227,17 @@ def categorical_crossentropy(
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape(where, y_true, y_pred)
     _warn_of_one_class(where, p)
-    t = _smooth(t, label_smoothing, _classes(t))
-    if from_logits:
-        return _numerics.cross_entropy(t, p, axis)
-    return -jnp.sum(t * jnp.log(_probabilities(p, axis)), axis)
+    smoothing = jnp.asarray(label_smoothing, p.dtype)
+    loss = functools.partial(_cross_entropy, bool(from_logits), _classes(t))
+    return _rows.normalised(_normaliser(from_logits), loss, axis, p, t, smoothing)
+
+
+def _normaliser(from_logits: bool) -> _rows.Normaliser:
+    return _rows.SOFTMAX if from_logits else _rows.SHARE
+
+
+def _cross_entropy(is_log: bool, classes: int, q: Array, t: Array, smoothing: Array) -> Array:
+    return -_numerics.xmuly(_smooth(t, smoothing, classes), q if is_log else jnp.log(q))
 
 
 def _warn_of_one_class(where: str, p: Array) -> None:
@@ -214,11 +249,6 @@ def _warn_of_one_class(where: str, p: Array) -> None:
             SyntaxWarning,
             stacklevel=3,
         )
-
-
-def _probabilities(p: Array, axis: Axis) -> Array:
-    """p / Σp, clipped."""
-    return _clipped_share(p, jnp.sum(p, axis, keepdims=True))
 
 
 def _clipped_share(p: Array, total: Array) -> Array:
@@ -260,11 +290,25 @@ def categorical_focal_crossentropy(
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.pair(where, y_true, y_pred)
     _warn_of_one_class(where, p)
-    gamma, alpha = jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype)
-    t = _smooth(t, label_smoothing, _classes(t))
-    log_q = _numerics.log_softmax(p, axis) if from_logits else jnp.log(_probabilities(p, axis))
+    alpha = jnp.asarray(alpha, p.dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
-    return jnp.sum(_numerics.xmuly(alpha * t, _numerics.focal(log_q, gamma)), axis)
+    hyper = (jnp.asarray(gamma, p.dtype), alpha, jnp.asarray(label_smoothing, p.dtype))
+    loss = functools.partial(_focal, bool(from_logits), _whole(gamma), _classes(t))
+    return _rows.normalised(_normaliser(from_logits), loss, axis, p, t, *hyper)
+
+
+def _focal(
+    is_log: bool,
+    n: int,
+    classes: int,
+    q: Array,
+    t: Array,
+    gamma: Array,
+    alpha: Array,
+    smoothing: Array,
+) -> Array:
+    focal = _numerics.focal(n, q if is_log else jnp.log(q), gamma)
+    return _numerics.xmuly(alpha * _smooth(t, smoothing, classes), focal)
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -312,7 +356,7 @@ def sparse_categorical_crossentropy(
         valid = labels != ignore_class
         p = jnp.where(jnp.expand_dims(valid, axis), p, 1)
     if from_logits:
-        values = _numerics.label_cross_entropy(labels, p, axis)
+        values = _rows.label_cross_entropy(labels, p, axis)
     else:
         picked, exists = _numerics.pick(p, labels, axis)
         values = jnp.where(exists, -jnp.log(_clipped_share(picked, jnp.sum(p, axis))), 0)

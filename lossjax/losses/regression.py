@@ -4,6 +4,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, _numerics
 from lossjax._base import Loss, leaf
+from lossjax._fusion import elementwise
 from lossjax._types import Array, Hyper, Input
 
 __all__ = [
@@ -96,11 +97,13 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     [0.4805]
     """
     y_true, y_pred = _check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
-    floor = _numerics.EPSILON
-    ratio = _numerics.log_ratio(1.0, jnp.maximum(y_pred, floor), jnp.maximum(y_true, floor))
-    # finite, and a product: at an infinite prediction d(x²) = 2x dx would be inf * 0
-    ratio = _numerics.finite(ratio)
-    return _numerics.mean(ratio * ratio, -1)
+    return _numerics.mean(_squared_log_ratio(y_true, y_pred), -1)
+
+
+@elementwise()
+def _squared_log_ratio(t: Array, p: Array) -> Array:
+    a, b = _numerics.floored(_numerics.EPSILON, p), _numerics.floored(_numerics.EPSILON, t)
+    return _numerics.squared_log_ratio(a, b)
 
 
 class MeanSquaredLogarithmicError(Loss):
@@ -125,7 +128,12 @@ def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
     """
     _check.within("huber", "delta", delta, "[0, inf)")
     y_true, y_pred = _check.pair("huber", y_true, y_pred, align=True)
-    return _numerics.mean(_numerics.huber(y_pred - y_true, jnp.asarray(delta, y_pred.dtype)), -1)
+    return _numerics.mean(_huber(y_true, y_pred, jnp.asarray(delta, y_pred.dtype)), -1)
+
+
+@elementwise()
+def _huber(t: Array, p: Array, delta: Array) -> Array:
+    return _numerics.huber(p - t, delta)
 
 
 class Huber(Loss):
@@ -148,7 +156,12 @@ def log_cosh(y_true: Input, y_pred: Input) -> Array:
     [0.4338]
     """
     y_true, y_pred = _check.pair("log_cosh", y_true, y_pred, align=True)
-    return _numerics.mean(_numerics.log_cosh(y_pred - y_true), -1)
+    return _numerics.mean(_log_cosh(y_true, y_pred), -1)
+
+
+@elementwise()
+def _log_cosh(t: Array, p: Array) -> Array:
+    return _numerics.log_cosh(p - t)
 
 
 class LogCosh(Loss):

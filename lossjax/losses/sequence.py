@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics
+from lossjax import _check, _rows
 from lossjax._base import Loss
 from lossjax._types import Array, Input
 
@@ -44,7 +44,7 @@ def ctc(y_true: Input, y_pred: Input) -> Array:
             f"num_classes) with batch_size {labels.shape[0]}, got {y_pred.shape}."
         )
     # An impossible class gets a finite score: -inf - -inf would be NaN.
-    steps = jnp.maximum(_numerics.log_softmax(y_pred, -1), _LOG_ZERO)
+    steps = jnp.maximum(_rows.log_softmax(y_pred, -1), _LOG_ZERO)
     return -jax.vmap(_log_probability)(labels, steps)
 
 

@@ -3,7 +3,7 @@
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics
+from lossjax import _check, _rows
 from lossjax._base import Loss, static
 from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
@@ -24,7 +24,7 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
     """
     y_true, y_pred = _check.pair("cosine_similarity", y_true, y_pred, align=True)
     y_true, y_pred = jnp.atleast_1d(y_true), jnp.atleast_1d(y_pred)
-    return -jnp.sum(_numerics.unit(y_true, axis) * _numerics.unit(y_pred, axis), axis)
+    return -_rows.cosine(y_true, y_pred, axis)
 
 
 class CosineSimilarity(Loss):
