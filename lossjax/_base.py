@@ -78,6 +78,8 @@ class Loss:
     aliases: ClassVar[tuple[str, ...]] = ()
     default_name: ClassVar[str] = "loss"
     domain: ClassVar[str] = "real"  # what inputs it takes: one of `lossjax.testing.DOMAINS`
+    # Each value depends on its own sample alone: then masks and weights cost next to nothing.
+    separable: ClassVar[bool] = False
 
     reduction: Reduction = static(default="sum_over_batch_size", kw_only=True)
     name: str = static(default="", kw_only=True)
@@ -207,13 +209,16 @@ class Loss:
         where = type(self).__name__
         y_true, y_pred = _arrays(where, "y_true", y_true), _arrays(where, "y_pred", y_pred)
         y_pred = jax.tree.map(_check.wide, y_pred)
+        # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
+        by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
+        harmless = _reduce.guarded if self.separable and not by_hyper else _reduce.defused
         axis = getattr(self, "axis", -1)
         if mask is not None:
             mask = _check.array(where, "mask", mask).astype(bool)
-            y_true, y_pred = _reduce.defused((y_true, y_pred), mask, axis)
+            y_true, y_pred = harmless((y_true, y_pred), mask, axis)
         if sample_weight is not None:
             sample_weight = _check.array(where, "sample_weight", sample_weight)
-            y_true, y_pred = _reduce.defused((y_true, y_pred), sample_weight != 0, axis)
+            y_true, y_pred = harmless((y_true, y_pred), sample_weight != 0, axis)
         return y_true, y_pred, sample_weight, mask
 
     def _evaluate(

@@ -16,7 +16,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from lossjax._types import Array
+from lossjax._types import Array, Axis
 
 F = TypeVar("F", bound=Callable[..., Array])
 
@@ -72,28 +72,54 @@ def step(x: Array) -> Array:
 
 def lifted(x: Array) -> Array:
     """x with an axis of size 1 in front; a number stays one."""
-    return x.reshape((1, *x.shape)) if jnp.ndim(x) else x
+    return x if x is None or jnp.ndim(x) == 0 else x.reshape((1, *x.shape))
 
 
-def split(x: Array) -> Array:
-    """x with its first axis in two, as `lifted` is another shape to XLA.
-
-    For passes that end in a reduction: of axes of size 1 the library of jax 0.10 makes slow loops.
-    """
-    if jnp.ndim(x) == 0:
-        return x
-    first, *rest = x.shape
-    factor = next((k for k in (2, 3, 5, 7) if first % k == 0), 1)
-    return x.reshape(first // factor, factor, *rest)
-
-
-def again(*xs: Array, shape: Callable[[Array], Array] = lifted) -> list[Array]:
-    """The same arrays in another shape, with which XLA merges nothing that it made of `xs` on CPU.
+def again(*xs: Array) -> list[Array]:
+    """The same arrays, `lifted`, with which XLA merges nothing that it made of `xs` on CPU.
 
     The additional axis keeps even the broadcast constants apart: one that two loops share would
     be written to memory. Elsewhere XLA computes value and derivative in one pass, if it is let.
     """
-    return list(_again(*map(shape, xs)))
+    return list(_again(*map(lifted, xs)))
+
+
+def row_sum(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array:
+    """Σ f(*xs) over `axis`, which stays with size 1; on CPU a pass that shares nothing.
+
+    As `again`, with another shape for each `copy`: one reduction of a row must not wait for
+    another one, with what both need written to memory.
+    """
+
+    def plain(*xs: Array) -> Array:
+        return jnp.sum(f(*xs), axis, keepdims=True)
+
+    if not any(isinstance(x, jax.core.Tracer) for x in xs):
+        return plain(*xs)  # without a program there is nothing to merge
+    shape = jax.eval_shape(plain, *xs).shape
+
+    def separate(*xs: Array) -> Array:
+        parts = [_split(x, copy) for x in _barrier(*xs)]
+        return jnp.sum(f(*parts), moved(axis, len(shape))).reshape(shape)
+
+    return lax.platform_dependent(*xs, cpu=separate, default=plain)
+
+
+def _split(x: Array, copy: int) -> Array:
+    """x with its first axis in two. The library of jax 0.10 is slow with axes of size 1."""
+    if x is None or jnp.ndim(x) == 0:
+        return x
+    first, *rest = x.shape
+    factors = [k for k in (2, 4, 3, 5, 7) if first and first % k == 0]
+    shapes = [(first // k, k) for k in factors] + [(first, 1), (1, first)]
+    return x.reshape(*shapes[copy], *rest)
+
+
+def moved(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Where `axis` is once another axis came in front, or the first was split."""
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    to = [a % ndim + 1 for a in axes]
+    return tuple([0, *to] if 1 in to else to)
 
 
 def _barrier(*xs: Array) -> tuple[Array, ...]:
@@ -106,10 +132,17 @@ def _same(*xs: Array) -> tuple[Array, ...]:
 
 @jax.custom_jvp
 def _again(*xs: Array) -> tuple[Array, ...]:
+    if not any(isinstance(x, jax.core.Tracer) for x in xs):
+        return xs
     return lax.platform_dependent(*xs, cpu=_barrier, default=_same)
 
 
 _again.defjvp(lambda primals, tangents: (_again(*primals), tangents))
+
+
+def is_live(tangent: Any) -> bool:
+    """Whether its argument is differentiated; None stands for an absent argument."""
+    return not (tangent is None or isinstance(tangent, SymbolicZero))
 
 
 def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
@@ -127,7 +160,7 @@ def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
             out = g(*choices, *primals)
             slope = jnp.zeros_like(out)
             for d, rule in zip(tangents, rules, strict=True):
-                if not isinstance(d, SymbolicZero):
+                if is_live(d):
                     slope += rule(d, out, *choices, *primals)
             return out, slope
 
@@ -153,7 +186,7 @@ def elementwise(static: int = 0) -> Callable[[F], F]:
             fresh = again(*primals)
             slope = jnp.zeros_like(lifted(out))
             for i, d in enumerate(tangents):
-                if not isinstance(d, SymbolicZero):
+                if is_live(d):
                     slope += lifted(d) * derivative(functools.partial(f, *choices), fresh, i)
             return out, slope.reshape(out.shape)
 

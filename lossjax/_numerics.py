@@ -39,6 +39,12 @@ def xmuly(x: Array, y: Array) -> Array:
     return x * bounded(y)
 
 
+@partials(lambda dx, _, log_q: -dx)
+def surprise(log_q: Array) -> Array:
+    """-log q, with inf as the largest number: see `settle`."""
+    return at_most(largest(log_q), -log_q)
+
+
 # jnp.abs has slope +1 at 0; the symmetric subgradient there is 0.
 @partials(lambda dx, _, x: dx * jnp.sign(x))
 def absolute(x: Array) -> Array:
@@ -94,13 +100,18 @@ def log_cosh(e: Array) -> Array:
     return jnp.log1p(m * (m / (2 + 2 * m))) + (a - near)
 
 
-@partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
-def log_ratio(a: Array, b: Array) -> Array:
-    """log(a / b), exact where a is near b.
-
-    The difference of two logarithms loses every digit that they share.
-    """
+def _log_ratio(a: Array, b: Array) -> Array:
+    # The difference of two logarithms loses every digit that they share.
     return jnp.log1p((a - b) / b)
+
+
+@partials(
+    lambda da, _, a, b: da * (_log_ratio(a, b) + 1),
+    lambda db, _, a, b: db * -(a / b),
+)
+def divergence(a: Array, b: Array) -> Array:
+    """a log(a / b), exact where a is near b."""
+    return a * _log_ratio(a, b)
 
 
 def _log_ratio_1p(a: Array, b: Array) -> Array:
@@ -119,11 +130,18 @@ def squared_log_ratio(a: Array, b: Array) -> Array:
 
 
 def power(x: Array, y: Hyper) -> Array:
-    """x ** y for x ≥ 0; an int as `y` is the exact product.
+    """x ** y for x ≥ 0: the exact one for a Python number, within y |log x| ulps for an array.
 
     The derivative y * x ** (y - 1) counts as 0 where it is infinite, at x = 0.
     """
-    return lax.integer_pow(x, y) if isinstance(y, int) else _power(x, y)
+    if isinstance(y, int):
+        return lax.integer_pow(x, y)
+    return _known_power(y, x) if isinstance(y, float) else _power(x, y)
+
+
+@partials(lambda dx, _, y, x: dx * y * slope_of_power(x, y), static=1)
+def _known_power(y: float, x: Array) -> Array:
+    return jnp.power(x, y)
 
 
 @partials(
@@ -131,7 +149,7 @@ def power(x: Array, y: Hyper) -> Array:
     lambda dy, out, x, y: dy * out * jnp.log(jnp.where(x == 0, 1, x)),
 )
 def _power(x: Array, y: Array) -> Array:
-    # XLA's own power takes several times longer. 0 ** 0 is 1: 0 * log 0 must not be NaN.
+    # XLA's own power takes six times longer. 0 ** 0 is 1: 0 * log 0 must not be NaN.
     return jnp.exp(y * at_least(-1e30, jnp.log(x)))
 
 
@@ -139,6 +157,11 @@ def slope_of_power(x: Array, y: Hyper) -> Array:
     """x ** (y - 1), and 0 where that is infinite."""
     infinite = (x == 0) & (y < 1)
     return jnp.where(infinite, 0, power(jnp.where(infinite, 1, x), y - 1))
+
+
+def _power_less_1(x: Array, y: Hyper) -> Array:
+    """x ** (y - 1), to be multiplied by 0 where x = 0: there it is huge in place of infinite."""
+    return power(x if isinstance(y, int) else at_least(1e-37, x), y - 1)
 
 
 def _sigmoids(z: Array) -> tuple[Array, Array]:
@@ -178,14 +201,14 @@ def _wrongness(t: Array, u: Array, z: Array) -> tuple[Array, Array, Array, Array
 
 def _focal_by_label(t: Array, u: Array, z: Array, gamma: Hyper, sign: int) -> Array:
     p, not_p, wrongness, entropy = _wrongness(t, u, z)
-    slope = gamma * slope_of_power(wrongness, gamma) * entropy * (p if sign > 0 else not_p)
+    slope = gamma * _power_less_1(wrongness, gamma) * entropy * (p if sign > 0 else not_p)
     return slope + power(wrongness, gamma) * finite(jax.nn.softplus(sign * z))
 
 
 def _focal_by_z(t: Array, u: Array, z: Array, gamma: Hyper) -> Array:
     p, not_p, wrongness, entropy = _wrongness(t, u, z)
     inner = gamma * entropy * (u - t) * (p * not_p) + wrongness * (u * p - t * not_p)
-    return slope_of_power(wrongness, gamma) * inner
+    return _power_less_1(wrongness, gamma) * inner
 
 
 def _focal_by_gamma(t: Array, u: Array, z: Array, gamma: Hyper) -> Array:
@@ -200,7 +223,7 @@ def _focal_by_gamma(t: Array, u: Array, z: Array, gamma: Hyper) -> Array:
     lambda dgamma, _, n, t, u, z, gamma: dgamma * _focal_by_gamma(t, u, z, gamma),
     static=1,
 )
-def binary_focal(n: int, t: Array, u: Array, z: Array, gamma: Array) -> Array:
+def binary_focal(n: float, t: Array, u: Array, z: Array, gamma: Array) -> Array:
     """(1 - p_t)^gamma times the binary cross-entropy of the logits z; gamma = n unless n is 0.
 
     1 - p_t is a sum of two terms ≥ 0, so that it keeps its digits where p_t rounds to 1.
@@ -212,7 +235,8 @@ def binary_focal(n: int, t: Array, u: Array, z: Array, gamma: Array) -> Array:
 def _focal_by_log_q(log_q: Array, gamma: Hyper) -> Array:
     u = -jnp.expm1(log_q)
     # q log q is 0 at q = 0
-    return slope_of_power(u, gamma) * (gamma * jnp.exp(log_q) * finite(log_q) - u)
+    inner = gamma * jnp.exp(log_q) * at_least(-largest(log_q), log_q) - u
+    return _power_less_1(u, gamma) * inner
 
 
 def _focal_by_exponent(log_q: Array, gamma: Array) -> Array:
@@ -225,7 +249,7 @@ def _focal_by_exponent(log_q: Array, gamma: Array) -> Array:
     lambda dgamma, _, n, log_q, gamma: dgamma * _focal_by_exponent(log_q, gamma),
     static=1,
 )
-def focal(n: int, log_q: Array, gamma: Array) -> Array:
+def focal(n: float, log_q: Array, gamma: Array) -> Array:
     """-(1 - q)^gamma log q; gamma = n unless n is 0."""
     return -power(-jnp.expm1(log_q), n or gamma) * log_q
 
@@ -241,12 +265,12 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
 def _box_cox_by_p(p: Array, q: Array) -> Array:
     # The slope at p = 0 is -inf; that at EPSILON is a finite push in the same direction.
     positive = jnp.where(p == 0, EPSILON, p)
-    return -power(positive, q) / positive  # q - 1 as an exponent would be rounded
+    return -jnp.power(positive, q) / positive  # q - 1 as an exponent would be rounded
 
 
 def _box_cox_by_q(p: Array, q: Array) -> Array:
     log_p = jnp.log(jnp.where(p == 0, 1, p))
-    return -(power(p, q) * log_p + box_cox(p, q)) / q
+    return -(jnp.power(p, q) * log_p + box_cox(p, q)) / q
 
 
 @partials(

@@ -1,12 +1,14 @@
 """Weights, masks and reductions: the one place where values per sample become a number."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax import numpy as jnp
 
 from lossjax import _check
+from lossjax._fusion import apart
 from lossjax._types import Array, Axis, Reduction
 
 
@@ -59,11 +61,33 @@ def defused(tree: Any, alive: Array, axis: Axis) -> Any:
     multiplied by 0, and 0 * NaN is NaN. Finite numbers stay: batch statistics may use them.
     """
 
+    return _by_sample(lambda x, rows: jnp.where(rows | jnp.isfinite(x), x, 1), tree, alive, axis)
+
+
+@jax.custom_jvp
+def _guarded(x: Array, alive: Array) -> Array:
+    return x
+
+
+_guarded.defjvp(
+    lambda primals, tangents: (_guarded(*primals), jnp.where(primals[1], tangents[0], 0))
+)
+
+
+def guarded(tree: Any, alive: Array, axis: Axis) -> Any:
+    """`tree` itself, without derivative in samples that count for nothing, whatever they hold.
+
+    As `defused`, but free, for losses whose values depend on their own sample alone.
+    """
+    return _by_sample(_guarded, tree, alive, axis)
+
+
+def _by_sample(f: Callable[[Array, Array], Array], tree: Any, alive: Array, axis: Axis) -> Any:
     def leaf(x: Any) -> Any:
         if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
             return x
         rows = _rows(alive, x, axis)
-        return x if rows is None else jnp.where(rows | jnp.isfinite(x), x, 1)
+        return x if rows is None else f(x, rows)
 
     return jax.tree.map(leaf, tree)
 
@@ -99,7 +123,8 @@ def _weighed(
     if weight is not None:
         values, weight = _check.aligned(unweighed, weight)
         _check.weights_fit(where, values.shape, weight.shape)
-        values = jnp.where((weight == 0) & ~jnp.isfinite(values), 0, values) * weight
+        values = jnp.where((weight == 0) & ~jnp.isfinite(values), 0, values)
+        values = _guarded(values, jnp.broadcast_to(weight != 0, values.shape)) * weight
     if mask is not None:
         values, mask = _check.aligned(values, _check.aligned(unweighed, mask)[1])
         _check.weights_fit(where, values.shape, mask.shape)
@@ -132,7 +157,7 @@ def total(
 
 def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: Reduction) -> Total:
     dtype = weighed.dtype
-    total = jnp.sum(weighed)
+    total = jnp.sum(apart(weighed))
     if reduction == "sum":
         return Total(total, None)
     kept = mask if weight is None else weight

@@ -11,20 +11,21 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax
 from jax import numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from lossjax._fusion import (
     again,
     at_most,
     bounded,
     derivative,
+    is_live,
     lifted,
+    moved,
     partials,
+    row_sum,
     settle,
-    split,
     step,
 )
-from lossjax._numerics import EPSILON, finite, largest, pick, probability, xmuly
+from lossjax._numerics import EPSILON, finite, largest, pick, probability
 from lossjax._types import Array, Axis
 
 Rows = tuple[Array, ...]
@@ -48,7 +49,14 @@ def normalised(
     how: Normaliser, h: Callable[..., Array], axis: Axis, x: Array, *others: Array
 ) -> Array:
     """Σ h(n(x), *others) over `axis`, with h elementwise."""
-    return settle(jnp.sum(h(how.value(x, *how.stats(x, axis)), *others), axis))
+    stats = how.stats(x, axis)
+    k = len(stats)
+
+    def value(x: Array, *rest: Array) -> Array:
+        return h(how.value(x, *rest[:k]), *rest[k:])
+
+    out = row_sum(value, axis, 0, x, *stats, *others)
+    return settle(jnp.squeeze(out, axis))
 
 
 def _normalised_jvp(
@@ -57,34 +65,28 @@ def _normalised_jvp(
     (x, *others), (dx, *dothers) = primals, tangents
     out = normalised(how, h, axis, x, *others)
     stats = how.stats(x, axis)
-    slope = jnp.zeros_like(lifted(x))
-    if not isinstance(dx, SymbolicZero):
-        # Two passes, each over arrays of its own: what they share would be kept.
-        z, *rest = again(x, *stats, *others, shape=split)
-        rows, rest = rest[: len(stats)], rest[len(stats) :]
-        c = derivative(h, (how.value(z, *rows), *rest))
-        total = jnp.sum(how.summed(c, z, *rows), _moved(axis, x.ndim), keepdims=True)
-        total = total.reshape(stats[0].shape)
-        z, *rest = again(x, *stats, total, *others)
-        rows, total, rest = rest[: len(stats)], rest[len(stats)], rest[len(stats) + 1 :]
-        c = derivative(h, (how.value(z, *rows), *rest))
-        slope += lifted(dx) * (how.slope(c, z, *rows) - how.spread(total, z, *rows))
+    k = len(stats)
+
+    def slope(i: int, x: Array, *rest: Array) -> Array:
+        return derivative(h, (how.value(x, *rest[:k]), *rest[k:]), i)
+
+    def summed(x: Array, *rest: Array) -> Array:
+        return how.summed(slope(0, x, *rest), x, *rest[:k])
+
+    y, *rest = again(x, *stats, *others)
+    tangent = jnp.zeros_like(y)
+    if is_live(dx):
+        # finite, so that the reduction and the loop after it are not merged
+        (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)))
+        inner = how.slope(slope(0, y, *rest), y, *rest[:k])
+        tangent += lifted(dx) * (inner - how.spread(total, y, *rest[:k]))
     for i, d in enumerate(dothers, 1):
-        if not isinstance(d, SymbolicZero):
-            z, *rest = again(x, *stats, *others)
-            rows, rest = rest[: len(stats)], rest[len(stats) :]
-            slope += lifted(d) * derivative(h, (how.value(z, *rows), *rest), i)
-    return out, jnp.sum(slope, _moved(axis, x.ndim)).reshape(out.shape)
+        if is_live(d):
+            tangent += lifted(d) * slope(i, y, *rest)
+    return out, jnp.sum(tangent, moved(axis, x.ndim)).reshape(out.shape)
 
 
 normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
-
-
-def _moved(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """Where `axis` is after another axis came in front, or after the first was split."""
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    moved = [a % ndim + 1 for a in axes]
-    return tuple([0, *moved] if 1 in moved else moved)
 
 
 # --- softmax ------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
 def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, z), (_, dz) = primals, tangents
     share = jnp.exp(_log_softmax(*again(z, *_exp_sum(z, axis))))
-    spread = jnp.sum(share * lifted(dz), _moved(axis, z.ndim)).reshape(labels.shape)
+    spread = jnp.sum(share * lifted(dz), moved(axis, z.ndim)).reshape(labels.shape)
     picked, valid = pick(dz, labels, axis)
     return label_cross_entropy(labels, z, axis), jnp.where(valid, spread - picked, 0)
 
@@ -192,47 +194,12 @@ def _cosine_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
     cos = jnp.expand_dims(out, axis)
     slope = jnp.zeros_like(lifted(primals[0]))
     for d, x, y in zip(tangents, primals, primals[::-1], strict=True):
-        if not isinstance(d, SymbolicZero):
+        if is_live(d):
             x, y, along, p, q = again(x, y, cos, _inverse_norm(x, axis), _inverse_norm(y, axis))
             # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
             along = jnp.where(p < 1 / EPSILON, along, 0)
             slope += lifted(d) * (p * (y * q - x * p * along))
-    return out, jnp.sum(slope, _moved(axis, primals[0].ndim)).reshape(out.shape)
+    return out, jnp.sum(slope, moved(axis, primals[0].ndim)).reshape(out.shape)
 
 
 cosine.defjvp(_cosine_jvp, symbolic_zeros=True)
-
-
-# --- margins ------------------------------------------------------------------------------------
-
-
-def _margin_stats(t: Array, p: Array) -> tuple[Array, Array]:
-    """The largest (1 - t) p of a row, and how many there are."""
-    rivals = xmuly(1 - t, p)
-    m = bounded(jnp.max(rivals, -1, keepdims=True, initial=-jnp.inf))
-    ties = jnp.sum(1 - step(m - at_most(largest(m), rivals)), -1, keepdims=True)
-    return m, ties
-
-
-@jax.custom_jvp
-def margin(t: Array, p: Array) -> Array:
-    """max((1 - t) p) - Σ tp over the last axis; the derivative of a tie is shared."""
-    rival = jnp.max(xmuly(1 - t, p), -1, initial=-jnp.inf)
-    return settle(rival - jnp.sum(xmuly(t, p), -1))
-
-
-def _margin_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    (t, p), (dt, dp) = primals, tangents
-    m, ties = _margin_stats(t, p)
-    t, p, m, ties = again(t, p, m, ties)
-    share = (bounded(xmuly(1 - t, p)) == m) / jnp.maximum(ties, 1)
-    slope = jnp.zeros_like(share)
-    if not isinstance(dp, SymbolicZero):
-        slope += lifted(dp) * ((1 - t) * share - t)
-    if not isinstance(dt, SymbolicZero):
-        slope -= lifted(dt) * finite(p) * (share + 1)
-    out = margin(*primals)
-    return out, jnp.sum(slope, -1).reshape(out.shape)
-
-
-margin.defjvp(_margin_jvp, symbolic_zeros=True)

@@ -24,6 +24,7 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 _PLATFORMS = ("cpu", "gpu", "tpu")
+_SAME = 1.05  # XLA adds a few semaphores and scalars to the bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +48,19 @@ class Cost:
                                     for the function before optimisation; None if it has loops,
                                     of which XLA counts one round
     `xla_bytes_accessed`            XLA's count, on-chip memory included, loops once; None on CUDA
+    `xla_seconds`                   the time of XLA's cost model for these bytes; None on CPU, on
+                                    CUDA, and where a part of the program is unknown to it
     `estimated_seconds`             an estimate, never a measurement
-    `estimated_by`                  "XLA": its compiler's cost model, or "roofline":
-                                    max(`bytes_accessed` / bandwidth, `flops` / peak).
-                                    XLA's takes on-chip memory to be as slow as main memory;
-                                    the roofline takes launches to be free. None with loops
+    `estimated_by`                  "XLA": its compiler's cost model, where it counts the same
+                                    bytes; or "roofline": max(`bytes_accessed` / bandwidth,
+                                    `flops` / peak), which takes launches to be free
     `estimated_roofline_fraction`   max(least bytes / bandwidth, `flops` / peak) over
                                     `estimated_seconds`, where the least bytes are `floor_bytes`,
                                     or `bytes_accessed` if a part of an argument is enough
     ==============================  ==============================================================
 
-    Estimates are None for a device whose peaks are not in `TARGETS`, such as a CPU.
+    Estimates are None for a program with loops, and for a device whose peaks are not in
+    `TARGETS`, such as a CPU.
     """
 
     device: str
@@ -69,6 +72,7 @@ class Cost:
     temp_bytes: int
     flops: float | None
     xla_bytes_accessed: float | None
+    xla_seconds: float | None
     estimated_seconds: float | None
     estimated_by: str | None
     estimated_roofline_fraction: float | None
@@ -136,6 +140,10 @@ def cost(
     compiled = _traced(fn, args, kwargs, sharding).lower().compile()
     program = Program(compiled.as_text())
     analysis = _analysis(compiled)
+    xla_bytes, xla_seconds = (
+        None if analysis is None else analysis.get(key)
+        for key in ("bytes accessed", "optimal_seconds")
+    )
     memory = compiled.memory_analysis()
     moved, floor = program.bytes_moved(), program.floor_bytes()
     if program.has_loops():
@@ -145,7 +153,11 @@ def cost(
     else:
         flops = _flops_before_optimisation(fn, args, kwargs)
     least = floor if moved is None else min(floor, moved)
-    seconds, by = _estimate(analysis, program, moved, flops, target)
+    seconds, by = None, None
+    if target is not None and moved is not None and not program.has_loops():
+        seconds, by = _roofline(moved, flops, target), "roofline"
+        if xla_seconds and xla_bytes and xla_bytes <= _SAME * moved:
+            seconds, by = xla_seconds, "XLA"
     return Cost(
         device=target.name if target else chip.device_kind,
         kernels=len(program.kernels()),
@@ -155,7 +167,8 @@ def cost(
         output_bytes=memory.output_size_in_bytes,
         temp_bytes=memory.temp_size_in_bytes,
         flops=flops,
-        xla_bytes_accessed=None if analysis is None else analysis.get("bytes accessed"),
+        xla_bytes_accessed=xla_bytes,
+        xla_seconds=xla_seconds,
         estimated_seconds=seconds,
         estimated_by=by,
         estimated_roofline_fraction=(
@@ -209,8 +222,8 @@ def _stand_in(name: str) -> jax.Device:
         return target.device()
     except Exception as error:  # whatever a plugin fails with
         raise RuntimeError(
-            f"lossjax.devices.cost: the compiler for {target.name!r} does not start: {error} "
-            f"{advice}"
+            f"lossjax.devices.cost: the compiler for {target.name!r} does not start: "
+            f"{str(error).rstrip('.')}. {advice}"
         ) from error
 
 
@@ -250,23 +263,6 @@ def _flops_before_optimisation(fn: Any, args: Any, kwargs: Any) -> float | None:
     except (RuntimeError, NotImplementedError, ValueError):
         return None  # no CPU backend, or a kernel for the GPU alone
     return None if analysis is None else analysis.get("flops", 0.0)
-
-
-def _estimate(
-    analysis: Mapping[str, float] | None,
-    program: Program,
-    moved: int | None,
-    flops: float | None,
-    target: Target | None,
-) -> tuple[float | None, str | None]:
-    if program.has_loops():  # XLA counts one round, and the roofline no latency of many
-        return None, None
-    seconds = (analysis or {}).get("optimal_seconds")
-    if seconds:
-        return seconds, "XLA"
-    if target is None or moved is None:
-        return None, None
-    return _roofline(moved, flops, target), "roofline"
 
 
 def _roofline(moved: int, flops: float | None, target: Target) -> float:

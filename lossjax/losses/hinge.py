@@ -2,9 +2,9 @@
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics, _rows
+from lossjax import _check, _numerics
 from lossjax._base import Loss
-from lossjax._fusion import elementwise
+from lossjax._fusion import elementwise, settle
 from lossjax._types import Array, Input
 
 __all__ = [
@@ -49,6 +49,7 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
 
 class Hinge(Loss):
     fn = hinge
+    separable = True
     domain = "sign"
 
 
@@ -66,6 +67,7 @@ def squared_hinge(y_true: Input, y_pred: Input) -> Array:
 
 class SquaredHinge(Loss):
     fn = squared_hinge
+    separable = True
     domain = "sign"
 
 
@@ -82,9 +84,12 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     [2.5]
     """
     y_true, y_pred = _check.pair("categorical_hinge", y_true, y_pred)
-    return _numerics.floored(0.0, 1 + _rows.margin(y_true, y_pred))
+    positive = jnp.sum(_numerics.xmuly(y_true, y_pred), -1)
+    rival = jnp.max(_numerics.xmuly(1 - y_true, y_pred), -1)
+    return _numerics.floored(0.0, settle(1 + rival - positive))
 
 
 class CategoricalHinge(Loss):
     fn = categorical_hinge
+    separable = True
     domain = "score"

@@ -6,7 +6,7 @@ from types import NoneType
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics, _rows
+from lossjax import _check, _numerics, _reduce, _rows
 from lossjax._base import Loss, leaf, static
 from lossjax._fusion import elementwise, settle
 from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
@@ -52,11 +52,12 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
 @elementwise()
 def _kl_divergence(t: Array, p: Array) -> Array:
     a, b = (_numerics.capped(1.0, _numerics.floored(_EPS, x)) for x in (t, p))
-    return a * _numerics.log_ratio(a, b)
+    return _numerics.divergence(a, b)
 
 
 class KLDivergence(Loss):
     fn = kl_divergence
+    separable = True
     domain = "distribution"
     aliases = ("kld", "KLD", "kullback_leibler_divergence")
 
@@ -83,6 +84,7 @@ def _poisson(t: Array, p: Array) -> Array:
 
 class Poisson(Loss):
     fn = poisson
+    separable = True
     domain = "count"
 
 
@@ -108,18 +110,24 @@ def binary_crossentropy(
     """
     _check.within("binary_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_crossentropy", y_true, y_pred)
-    smoothing = jnp.asarray(label_smoothing, p.dtype)
+    smoothing = _amount(label_smoothing, p.dtype)
     return settle(_numerics.mean(_binary_crossentropy(bool(from_logits), t, p, smoothing), axis))
 
 
 @elementwise(static=1)
-def _binary_crossentropy(from_logits: bool, t: Array, p: Array, smoothing: Array) -> Array:
+def _binary_crossentropy(from_logits: bool, t: Array, p: Array, smoothing: Array | None) -> Array:
     entropy = _numerics.binary_cross_entropy if from_logits else _binary_entropy
     return entropy(_smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2), p)
 
 
-def _smooth(t: Array, amount: Array, classes: int) -> Array:
-    return t * (1 - amount) + amount / classes
+def _amount(label_smoothing: Hyper, dtype: jnp.dtype) -> Array | None:
+    """None where there is nothing to smooth: XLA would multiply by 1 and add 0."""
+    none = isinstance(label_smoothing, (int, float)) and label_smoothing == 0
+    return None if none else jnp.asarray(label_smoothing, dtype)
+
+
+def _smooth(t: Array, amount: Array | None, classes: int) -> Array:
+    return t if amount is None else t * (1 - amount) + amount / classes
 
 
 def _classes(t: Array) -> int:
@@ -133,6 +141,7 @@ def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
 
 class BinaryCrossentropy(Loss):
     fn = binary_crossentropy
+    separable = True
     domain = "binary"
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
@@ -165,19 +174,22 @@ def binary_focal_crossentropy(
     """
     _check.within("binary_focal_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape("binary_focal_crossentropy", y_true, y_pred)
-    how = (bool(from_logits), bool(apply_class_balancing), _whole(gamma))
-    hyper = (jnp.asarray(x, p.dtype) for x in (gamma, alpha, label_smoothing))
-    return settle(_numerics.mean(_binary_focal(how, t, p, *hyper), axis))
+    how = (bool(from_logits), bool(apply_class_balancing), _known(gamma))
+    hyper = (jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype))
+    smoothing = _amount(label_smoothing, p.dtype)
+    return settle(_numerics.mean(_binary_focal(how, t, p, *hyper, smoothing), axis))
 
 
-def _whole(gamma: Hyper) -> int:
-    """gamma as a positive int, whose power is a product; 0 where it is none, or not known."""
-    return int(gamma) if isinstance(gamma, (int, float)) and gamma in range(1, 9) else 0
+def _known(gamma: Hyper) -> float:
+    """A positive Python number, an int where it is whole; 0 for what is traced."""
+    if not isinstance(gamma, (int, float)) or gamma <= 0:
+        return 0
+    return int(gamma) if gamma in range(1, 9) else float(gamma)
 
 
 @elementwise(static=1)
 def _binary_focal(
-    how: tuple[bool, bool, int], t: Array, p: Array, gamma: Array, alpha: Array, smoothing: Array
+    how: tuple[bool, bool, float], t: Array, p: Array, gamma: Array, alpha: Array, smoothing: Array
 ) -> Array:
     from_logits, balanced, n = how
     t, u = _smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2)
@@ -191,6 +203,7 @@ def _binary_focal(
 
 class BinaryFocalCrossentropy(Loss):
     fn = binary_focal_crossentropy
+    separable = True
     domain = "binary"
     apply_class_balancing: bool = static(default=False)
     alpha: Hyper = 0.25
@@ -227,7 +240,7 @@ def categorical_crossentropy(
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_shape(where, y_true, y_pred)
     _warn_of_one_class(where, p)
-    smoothing = jnp.asarray(label_smoothing, p.dtype)
+    smoothing = _amount(label_smoothing, p.dtype)
     loss = functools.partial(_cross_entropy, bool(from_logits), _classes(t))
     return _rows.normalised(_normaliser(from_logits), loss, axis, p, t, smoothing)
 
@@ -236,8 +249,10 @@ def _normaliser(from_logits: bool) -> _rows.Normaliser:
     return _rows.SOFTMAX if from_logits else _rows.SHARE
 
 
-def _cross_entropy(is_log: bool, classes: int, q: Array, t: Array, smoothing: Array) -> Array:
-    return -_numerics.xmuly(_smooth(t, smoothing, classes), q if is_log else jnp.log(q))
+def _cross_entropy(
+    is_log: bool, classes: int, q: Array, t: Array, smoothing: Array | None
+) -> Array:
+    return _smooth(t, smoothing, classes) * _numerics.surprise(q if is_log else jnp.log(q))
 
 
 def _warn_of_one_class(where: str, p: Array) -> None:
@@ -257,6 +272,7 @@ def _clipped_share(p: Array, total: Array) -> Array:
 
 class CategoricalCrossentropy(Loss):
     fn = categorical_crossentropy
+    separable = True
     domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -292,20 +308,20 @@ def categorical_focal_crossentropy(
     _warn_of_one_class(where, p)
     alpha = jnp.asarray(alpha, p.dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
-    hyper = (jnp.asarray(gamma, p.dtype), alpha, jnp.asarray(label_smoothing, p.dtype))
-    loss = functools.partial(_focal, bool(from_logits), _whole(gamma), _classes(t))
+    hyper = (jnp.asarray(gamma, p.dtype), alpha, _amount(label_smoothing, p.dtype))
+    loss = functools.partial(_focal, bool(from_logits), _known(gamma), _classes(t))
     return _rows.normalised(_normaliser(from_logits), loss, axis, p, t, *hyper)
 
 
 def _focal(
     is_log: bool,
-    n: int,
+    n: float,
     classes: int,
     q: Array,
     t: Array,
     gamma: Array,
     alpha: Array,
-    smoothing: Array,
+    smoothing: Array | None,
 ) -> Array:
     focal = _numerics.focal(n, q if is_log else jnp.log(q), gamma)
     return _numerics.xmuly(alpha * _smooth(t, smoothing, classes), focal)
@@ -313,6 +329,7 @@ def _focal(
 
 class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
+    separable = True
     domain = "class"
     alpha: Hyper = 0.25
     gamma: Hyper = 2.0
@@ -354,7 +371,7 @@ def sparse_categorical_crossentropy(
     valid = None
     if ignore_class is not None:
         valid = labels != ignore_class
-        p = jnp.where(jnp.expand_dims(valid, axis), p, 1)
+        p = _reduce.guarded(p, valid, axis)
     if from_logits:
         values = _rows.label_cross_entropy(labels, p, axis)
     else:
@@ -365,6 +382,7 @@ def sparse_categorical_crossentropy(
 
 class SparseCategoricalCrossentropy(Loss):
     fn = sparse_categorical_crossentropy
+    separable = True
     domain = "label"
     from_logits: bool = static(default=False)
     ignore_class: int | None = static(default=None, types=(int, NoneType))
@@ -405,5 +423,6 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     fn = categorical_generalized_cross_entropy
+    separable = True
     domain = "label"
     q: Hyper = leaf(default=0.5, interval="(0, 1)")

@@ -39,6 +39,7 @@ def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanSquaredError(Loss):
     fn = mean_squared_error
+    separable = True
     aliases = ("mse", "MSE")
 
 
@@ -60,6 +61,7 @@ def mean_absolute_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanAbsoluteError(Loss):
     fn = mean_absolute_error
+    separable = True
     aliases = ("mae", "MAE")
 
 
@@ -82,6 +84,7 @@ def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanAbsolutePercentageError(Loss):
     fn = mean_absolute_percentage_error
+    separable = True
     aliases = ("mape", "MAPE")
 
 
@@ -108,6 +111,7 @@ def _squared_log_ratio(t: Array, p: Array) -> Array:
 
 class MeanSquaredLogarithmicError(Loss):
     fn = mean_squared_logarithmic_error
+    separable = True
     domain = "positive"
     aliases = ("msle", "MSLE")
 
@@ -138,6 +142,7 @@ def _huber(t: Array, p: Array, delta: Array) -> Array:
 
 class Huber(Loss):
     fn = huber
+    separable = True
     default_name = "huber_loss"
     aliases = ("huber_loss",)
     delta: Hyper = leaf(default=1.0, interval="[0, inf)")
@@ -166,4 +171,5 @@ def _log_cosh(t: Array, p: Array) -> Array:
 
 class LogCosh(Loss):
     fn = log_cosh
+    separable = True
     aliases = ("logcosh",)

@@ -8,6 +8,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _reduce
 from lossjax._base import Loss, static
+from lossjax._fusion import elementwise
 from lossjax._reduce import Total
 from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
@@ -139,7 +140,12 @@ def tversky(
 
 
 def _tversky_sums(t: Array, p: Array, axis: Axis) -> Sums:
-    return jnp.sum(t * p, axis), jnp.sum(t * (1 - p), axis), jnp.sum(p * (1 - t), axis)
+    return jnp.sum(t * p, axis), jnp.sum(_outside(t, p), axis), jnp.sum(_outside(p, t), axis)
+
+
+@elementwise()
+def _outside(a: Array, b: Array) -> Array:
+    return a * (1 - b)
 
 
 def _tversky_ratio(sums: Sums, alpha: Hyper, beta: Hyper) -> Array:

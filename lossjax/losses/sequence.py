@@ -76,4 +76,5 @@ def _log_probability(labels: Array, steps: Array) -> Array:
 
 class CTC(Loss):
     fn = ctc
+    separable = True
     domain = "sequence"

@@ -29,6 +29,7 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
 
 class CosineSimilarity(Loss):
     fn = cosine_similarity
+    separable = True
     aliases = ("cosine_proximity",)
     axis: Axis = static(default=-1, types=AXIS_TYPES)
 
