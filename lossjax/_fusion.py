@@ -2,9 +2,12 @@
 
 On CPU, XLA hands a reduction to a library together with all the arithmetic that feeds it: one
 pass, vectorised and threaded. Two things break that, and then whole arrays are written between
-the steps: a select, compare or clamp among the steps (so values are written here with max, min
-and sign), and a result that something else uses too, such as the derivative (so derivatives
-start again from the arguments). That library's max and min drop NaN; `carry` brings it back.
+the steps: a select, compare or clamp among the steps (so values are written with max and min),
+and a result that something else uses too, such as the derivative (so derivatives start again
+from the arguments). That library's max and min drop a NaN unless it comes second.
+
+In the loops of derivatives everything is fused but a quotient of two arrays that is used twice:
+they multiply by 1 / x.
 """
 
 import functools
@@ -42,6 +45,11 @@ def at_most(high: float, x: Array) -> Array:
     return jnp.minimum(_opaque(high, x), x)
 
 
+def between(low: float, high: float, x: Array) -> Array:
+    # min(high, max(low, x)) would be recognised as a clamp, which drops NaN too.
+    return -at_least(-high, -at_least(low, x))
+
+
 def _opaque(bound: float, x: Array) -> Array:
     """A bound that XLA cannot know: it would make a clamp of two, and put a known one second.
 
@@ -62,12 +70,16 @@ settle.defjvps(lambda dx, _, x: dx)
 def bounded(x: Array) -> Array:
     """x with ±inf as the largest number, so that 0 * x is 0; `settle` undoes it in a sum."""
     big = float(jnp.finfo(x.dtype).max)
-    return at_most(big, at_least(-big, x))
+    return between(-big, big, x)
 
 
+@jax.custom_jvp
 def step(x: Array) -> Array:
-    """0 where x = 0, 1 where x > 0."""
+    """0 where x = 0, 1 where x > 0; without derivative."""
     return at_most(1.0, x * 1e30)
+
+
+step.defjvps(lambda dx, *_: jnp.zeros_like(dx))
 
 
 def lifted(x: Array) -> Array:
@@ -99,7 +111,7 @@ def row_sum(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array
     shape = jax.eval_shape(plain, *xs).shape
 
     def separate(*xs: Array) -> Array:
-        parts = [_split(x, copy) for x in _barrier(*xs)]
+        parts = _barrier(*(_split(x, copy) for x in xs))
         return jnp.sum(f(*parts), moved(axis, len(shape))).reshape(shape)
 
     return lax.platform_dependent(*xs, cpu=separate, default=plain)

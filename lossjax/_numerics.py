@@ -8,7 +8,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from lossjax._fusion import at_least, at_most, bounded, partials
+from lossjax._fusion import at_least, at_most, between, bounded, partials
 from lossjax._types import Array, Axis, Hyper
 
 EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabilities
@@ -58,16 +58,16 @@ def floored(low: float, x: Array) -> Array:
     return at_least(low, x)
 
 
-@partials(lambda dx, _, high, x: dx * (jnp.sign(high - x) + 1) / 2, static=1)
-def capped(high: float, x: Array) -> Array:
-    """min(high, x)."""
-    return at_most(high, x)
+@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - x)) / 2)
+def share(x: Array) -> Array:
+    """x clipped to [EPSILON, 1]."""
+    return between(EPSILON, 1.0, x)
 
 
 @partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - EPSILON - x)) / 2)
 def probability(x: Array) -> Array:
     """x clipped to [EPSILON, 1 - EPSILON]."""
-    return at_most(1 - EPSILON, at_least(EPSILON, x))
+    return between(EPSILON, 1 - EPSILON, x)
 
 
 @partials(
@@ -100,9 +100,15 @@ def log_cosh(e: Array) -> Array:
     return jnp.log1p(m * (m / (2 + 2 * m))) + (a - near)
 
 
+@partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
 def _log_ratio(a: Array, b: Array) -> Array:
-    # The difference of two logarithms loses every digit that they share.
-    return jnp.log1p((a - b) / b)
+    """log(a / b), exact where a is near b, and far from it.
+
+    The difference of two logarithms loses every digit that they share.
+    """
+    d = a - b
+    sign = between(-1.0, 1.0, d * 1e30)
+    return sign * jnp.log1p(jnp.abs(d) / jnp.minimum(a, b))
 
 
 @partials(
@@ -114,7 +120,9 @@ def divergence(a: Array, b: Array) -> Array:
     return a * _log_ratio(a, b)
 
 
+@partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
+    """log((1 + a) / (1 + b)), as `_log_ratio`."""
     size = jnp.log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
     return jnp.where(a < b, -size, size)
 
@@ -150,7 +158,7 @@ def _known_power(y: float, x: Array) -> Array:
 )
 def _power(x: Array, y: Array) -> Array:
     # XLA's own power takes six times longer. 0 ** 0 is 1: 0 * log 0 must not be NaN.
-    return jnp.exp(y * at_least(-1e30, jnp.log(x)))
+    return jnp.exp(y * at_least(-1e30, jnp.log(jnp.abs(x))))
 
 
 def slope_of_power(x: Array, y: Hyper) -> Array:

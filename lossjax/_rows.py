@@ -14,7 +14,6 @@ from jax import numpy as jnp
 
 from lossjax._fusion import (
     again,
-    at_most,
     bounded,
     derivative,
     is_live,
@@ -25,7 +24,7 @@ from lossjax._fusion import (
     settle,
     step,
 )
-from lossjax._numerics import EPSILON, finite, largest, pick, probability
+from lossjax._numerics import EPSILON, finite, pick, probability
 from lossjax._types import Array, Axis
 
 Rows = tuple[Array, ...]
@@ -93,8 +92,8 @@ normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
 
 
 def _below(z: Array, m: Array) -> Array:
-    """z - m for the maximum m; z = inf counts as the largest number, so that it has won."""
-    return at_most(largest(z), z) - m
+    """z - m for the maximum m, with ±inf as the largest number: an infinite logit has won."""
+    return bounded(z) - m
 
 
 def _exp_sum(z: Array, axis: Axis) -> Rows:
@@ -112,10 +111,7 @@ def _exp_sum(z: Array, axis: Axis) -> Rows:
     static=1,
 )
 def _log_sum(axis: Axis, z: Array, m: Array) -> Array:
-    total = jnp.sum(jnp.exp(z - m), axis, keepdims=True)
-    # Of a row of -inf all classes are equal; a row with +inf has one.
-    total = jnp.where(total == 0, z.size / max(1, total.size), total)
-    return jnp.log(jnp.where(total == jnp.inf, 1, total))
+    return jnp.log(jnp.sum(jnp.exp(_below(z, m)), axis, keepdims=True))
 
 
 def _log_softmax(z: Array, m: Array, log_sum: Array) -> Array:
@@ -140,7 +136,7 @@ def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
     """-log softmax(z) at integer labels, without a one-hot; 0 for a label out of range."""
     m, log_sum = (jnp.squeeze(row, axis) for row in _exp_sum(z, axis))
     picked, valid = pick(z, labels, axis)
-    return jnp.where(valid, log_sum - _below(picked, m), 0)
+    return settle(jnp.where(valid, log_sum - _below(picked, m), 0))
 
 
 @label_cross_entropy.defjvp

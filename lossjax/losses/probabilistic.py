@@ -51,8 +51,7 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
 
 @elementwise()
 def _kl_divergence(t: Array, p: Array) -> Array:
-    a, b = (_numerics.capped(1.0, _numerics.floored(_EPS, x)) for x in (t, p))
-    return _numerics.divergence(a, b)
+    return _numerics.divergence(_numerics.share(t), _numerics.share(p))
 
 
 class KLDivergence(Loss):
