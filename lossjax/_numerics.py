@@ -71,12 +71,16 @@ def probability(x: Array) -> Array:
 
 
 @partials(
-    lambda da, _, a, b: da * finite(quotient(jnp.ones_like(b), b)),
-    lambda db, out, a, b: -db * finite(quotient(jnp.ones_like(b), b)) * finite(out),
+    lambda da, _, a, b: da * _inverse(b),
+    lambda db, out, a, b: -db * _inverse(b) * finite(out),
 )
 def quotient(a: Array, b: Array) -> Array:
     """a / b, and a * 1e18 for b = 0; the derivative never squares b, which would overflow."""
     return a / jnp.where(b == 0, 1e-18, b)
+
+
+def _inverse(b: Array) -> Array:
+    return finite(quotient(jnp.ones_like(b), b))
 
 
 # Traced, the product rule meets 0 * inf at an infinite error or delta.

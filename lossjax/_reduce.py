@@ -64,14 +64,22 @@ def defused(tree: Any, alive: Array, axis: Axis) -> Any:
     return _by_sample(lambda x, rows: jnp.where(rows | jnp.isfinite(x), x, 1), tree, alive, axis)
 
 
-@jax.custom_jvp
+def _alive_alone(f: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """f(x, alive) with the derivative of x where alive, and 0 elsewhere, whatever f does there."""
+    g = jax.custom_jvp(f)
+    g.defjvp(lambda args, tangents: (g(*args), jnp.where(args[1], tangents[0], 0)))
+    return g
+
+
+@_alive_alone
 def _guarded(x: Array, alive: Array) -> Array:
     return x
 
 
-_guarded.defjvp(
-    lambda primals, tangents: (_guarded(*primals), jnp.where(primals[1], tangents[0], 0))
-)
+@_alive_alone
+def _counted(values: Array, alive: Array) -> Array:
+    # Traced, the derivative would wait for the values: a second pass over the inputs.
+    return jnp.where(alive | jnp.isfinite(values), values, 0)
 
 
 def guarded(tree: Any, alive: Array, axis: Axis) -> Any:
@@ -123,8 +131,9 @@ def _weighed(
     if weight is not None:
         values, weight = _check.aligned(unweighed, weight)
         _check.weights_fit(where, values.shape, weight.shape)
-        values = jnp.where((weight == 0) & ~jnp.isfinite(values), 0, values)
-        values = _guarded(values, jnp.broadcast_to(weight != 0, values.shape)) * weight
+        shape = jnp.broadcast_shapes(values.shape, weight.shape)  # of a loss for the whole batch
+        alive = jnp.broadcast_to(weight != 0, shape)
+        values = _counted(jnp.broadcast_to(values, shape), alive) * weight
     if mask is not None:
         values, mask = _check.aligned(values, _check.aligned(unweighed, mask)[1])
         _check.weights_fit(where, values.shape, mask.shape)

@@ -181,21 +181,24 @@ def _inverse_norm(x: Array, axis: Axis) -> Array:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def cosine(x: Array, y: Array, axis: Axis) -> Array:
     """Σ xy over the norms of x and y, each no less than EPSILON."""
-    cos = jnp.sum(x * y, axis, keepdims=True) * _inverse_norm(x, axis) * _inverse_norm(y, axis)
-    return jnp.squeeze(cos, axis)
+    return jnp.squeeze(_cosine(x, y, axis), axis)
+
+
+def _cosine(x: Array, y: Array, axis: Axis) -> Array:
+    return jnp.sum(x * y, axis, keepdims=True) * _inverse_norm(x, axis) * _inverse_norm(y, axis)
 
 
 def _cosine_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    out = cosine(*primals, axis)
-    cos = jnp.expand_dims(out, axis)
-    slope = jnp.zeros_like(lifted(primals[0]))
-    for d, x, y in zip(tangents, primals, primals[::-1], strict=True):
+    a, b = primals
+    out, cos = cosine(a, b, axis), _cosine(a, b, axis)
+    slope = jnp.zeros_like(lifted(a))
+    for d, x, y in zip(tangents, (a, b), (b, a), strict=True):
         if is_live(d):
             x, y, along, p, q = again(x, y, cos, _inverse_norm(x, axis), _inverse_norm(y, axis))
             # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
             along = jnp.where(p < 1 / EPSILON, along, 0)
             slope += lifted(d) * (p * (y * q - x * p * along))
-    return out, jnp.sum(slope, moved(axis, primals[0].ndim)).reshape(out.shape)
+    return out, jnp.sum(slope, moved(axis, a.ndim)).reshape(out.shape)
 
 
 cosine.defjvp(_cosine_jvp, symbolic_zeros=True)

@@ -160,7 +160,8 @@ def binary_focal_crossentropy(
 ) -> Array:
     """mean(a (1 - p_t)^gamma * binary cross-entropy) over `axis`; p_t = tp + (1-t)(1-p).
 
-    `gamma` ≥ 0 takes weight from what is classified well; a = t `alpha` + (1-t)(1-`alpha`) with
+    `gamma` ≥ 0 takes weight from what is classified well (traced, within gamma |log(1 - p_t)|
+    ulps; exact as a Python number); a = t `alpha` + (1-t)(1-`alpha`) with
     `apply_class_balancing`, else 1. Clipping, smoothing, shapes and errors as
     `binary_crossentropy`. From logits nothing is clipped: the loss goes on as -z and its
     derivative as -1 for a badly wrong logit z, where Keras on JAX stays at 16.1 with
@@ -188,7 +189,12 @@ def _known(gamma: Hyper) -> float:
 
 @elementwise(static=1)
 def _binary_focal(
-    how: tuple[bool, bool, float], t: Array, p: Array, gamma: Array, alpha: Array, smoothing: Array
+    how: tuple[bool, bool, float],
+    t: Array,
+    p: Array,
+    gamma: Array,
+    alpha: Array,
+    smoothing: Array | None,
 ) -> Array:
     from_logits, balanced, n = how
     t, u = _smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2)

@@ -78,13 +78,8 @@ def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
     [25.]
     """
     y_true, y_pred = _check.pair("mean_absolute_percentage_error", y_true, y_pred, align=True)
-    return 100.0 * _numerics.mean(_relative_error(y_true, y_pred), -1)
-
-
-@elementwise()
-def _relative_error(t: Array, p: Array) -> Array:
-    scale = _numerics.floored(_numerics.EPSILON, _numerics.absolute(t))
-    return _numerics.absolute((p - t) / scale)
+    scale = _numerics.floored(_numerics.EPSILON, _numerics.absolute(y_true))
+    return 100.0 * _numerics.mean(_numerics.absolute((y_pred - y_true) / scale), -1)
 
 
 class MeanAbsolutePercentageError(Loss):

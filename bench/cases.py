@@ -1,0 +1,116 @@
+"""What is measured: every loss of `lossjax.losses`, its inputs, its weights."""
+
+import dataclasses
+import difflib
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lossjax import Loss, losses, testing
+
+KEPT = 0.8  # share of the rows that a mask keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A configured loss on inputs of one shape (that of `y_pred`) and dtype."""
+
+    loss: Loss
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    weighting: str = "none"
+
+    @property
+    def name(self) -> str:
+        return repr(self.loss)
+
+    @property
+    def kind(self) -> str:
+        """The key of a peer's table: the class, and whether it takes logits."""
+        logits = " from logits" if getattr(self.loss, "from_logits", False) else ""
+        return type(self.loss).__name__ + logits
+
+    @property
+    def is_elementwise(self) -> bool:
+        """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
+        return self.loss.domain not in ("embedding", "sequence")
+
+    def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
+        """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
+        y_true, y_pred = testing.sample(self.loss, self.shape, seed)
+        dtype = jnp.dtype(self.dtype)
+        if np.issubdtype(y_true.dtype, np.integer):
+            y_true = y_true.astype(np.int32)  # what JAX would make of it
+        else:
+            y_true = y_true.astype(dtype)
+        return y_true, y_pred.astype(dtype), *self._weights(seed)
+
+    def _weights(self, seed: int) -> tuple[np.ndarray, ...]:
+        rows = np.random.default_rng([seed, 1]).uniform(size=self.shape[0])
+        if self.weighting == "weight":
+            return ((rows + 0.5).astype(np.float32),)
+        return (rows < KEPT,) if self.weighting == "mask" else ()
+
+    def structs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """The shapes and dtypes of `inputs`, for a program that is compiled but not run."""
+        few = dataclasses.replace(self, shape=(2, *self.shape[1:])).inputs()
+        rows = self.shape[:1]
+        return tuple(jax.ShapeDtypeStruct(rows + x.shape[1:], x.dtype) for x in few)
+
+
+def loss_classes() -> list[type[Loss]]:
+    """Every loss of the namespace, by name."""
+    found = {cls for cls in vars(losses).values() if isinstance(cls, type)}
+    losses_only = [cls for cls in found if issubclass(cls, Loss) and cls is not Loss]
+    return sorted(losses_only, key=lambda cls: cls.__name__)
+
+
+def find(name: str) -> type[Loss]:
+    """The loss with this class, function or other name; ValueError with the nearest one."""
+    names = {
+        known: cls
+        for cls in loss_classes()
+        for known in (cls.__name__, cls.fn.__name__, *cls.aliases)
+    }
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else f" Known: {', '.join(names)}."
+        raise ValueError(f"bench: no loss is called {name!r}.{hint}")
+    return names[name]
+
+
+def configurations(cls: type[Loss]) -> list[Loss]:
+    """The defaults, and logits too where the loss takes them: other formulas, other costs."""
+    configs: list[dict[str, Any]] = [{}]
+    if "from_logits" in {field.name for field in dataclasses.fields(cls)}:
+        configs.append({"from_logits": True})
+    return [cls(**config) for config in configs]
+
+
+def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape`, or one like it for losses that compare all rows or run step by step."""
+    if loss.domain == "embedding":
+        return min(shape[0], 1024), min(shape[-1], 64)
+    if loss.domain == "sequence" and len(shape) != 3:
+        return min(shape[0], 16), 64, min(shape[-1], 128)
+    return shape
+
+
+def cases(
+    names: Iterable[str] | None = None,
+    shapes: Sequence[tuple[int, ...]] = ((2048, 4096), (256, 128)),
+    dtypes: Sequence[str] = ("float32",),
+    weightings: Sequence[str] = ("none",),
+) -> list[Case]:
+    """All combinations; those of one loss and shape that differ in weighting are neighbours."""
+    classes = loss_classes() if names is None else [find(name) for name in names]
+    found: dict[tuple[object, ...], Case] = {}
+    for cls, shape, dtype in itertools.product(classes, shapes, dtypes):
+        for loss, weighting in itertools.product(configurations(cls), weightings):
+            case = Case(loss, fitted(loss, shape), dtype, weighting)
+            found.setdefault((case.name, case.shape, dtype, weighting), case)
+    return list(found.values())

@@ -1,0 +1,108 @@
+"""Cases and peers become contestants, and their samples become rows of a record."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from bench import agreement, harness
+from bench.cases import Case
+from bench.floor import floor
+from bench.peers import OURS, Peer
+from bench.record import FLOOR, Row, one_line
+
+Key: TypeAlias = tuple[Case, str]
+Arrays: TypeAlias = tuple[Any, ...]
+
+
+def enter(
+    cases: Iterable[Case], peers: Sequence[Peer]
+) -> tuple[dict[Key, harness.Contestant], dict[Key, str]]:
+    """Who can be timed, and what is wrong with the others. The first peer is the reference."""
+    contestants: dict[Key, harness.Contestant] = {}
+    errors: dict[Key, str] = {}
+    shared: dict[Any, Arrays] = {}
+    for peer in peers:
+        peer.forget()
+    for case in cases:
+        inputs = case.inputs()
+        reference = None
+        for peer in peers:
+            try:
+                run = peer.value_and_grad(case)
+                if run is None:
+                    continue
+                arrays = _put(peer, case, inputs, shared)
+                result = peer.host(run(*arrays))
+            except Exception as error:  # whatever a peer fails with, the others go on
+                errors[case, peer.name] = one_line(error)
+                if reference is None:
+                    break
+                continue
+            reference = reference or result
+            wrong = agreement.disagreement(case, result, reference)
+            if wrong:
+                errors[case, peer.name] = wrong
+            else:
+                contestants[case, peer.name] = _contestant(run, arrays, peer)
+        move = floor(case)
+        if move is not None:
+            contestants[case, FLOOR] = _contestant(move, _put(OURS, case, inputs, shared), OURS)
+    return contestants, errors
+
+
+def _put(
+    peer: Peer, case: Case, inputs: tuple[np.ndarray, ...], shared: dict[Any, Arrays]
+) -> Arrays:
+    """Peers of one kind, and the weightings of one loss, share their arrays."""
+    key = (peer.arrays, case.loss, case.shape, case.dtype)
+    if key not in shared:
+        shared[key] = peer.put(inputs[:2])
+    return *shared[key], *peer.put(inputs[2:])
+
+
+def _contestant(run: Callable[..., Any], arrays: Arrays, peer: Peer) -> harness.Contestant:
+    queued = jax.default_backend() != "cpu"
+    return harness.Contestant(lambda: run(*arrays), peer.wait, queued)
+
+
+def timed(
+    cases: Sequence[Case],
+    peers: Sequence[Peer],
+    rounds: int,
+    seconds: float,
+    progress: harness.Progress,
+    clock: harness.Clock = time.perf_counter,
+) -> list[Row]:
+    """Check, then time all `cases` in the same rounds; `seconds` are for all of them."""
+    contestants, errors = enter(cases, peers)
+    samples = harness.measure(contestants, rounds, seconds, clock=clock, progress=progress)
+    return rows(cases, [*(peer.name for peer in peers), FLOOR], "seconds", samples, errors)
+
+
+def rows(
+    cases: Iterable[Case],
+    implementations: Sequence[str],
+    what: str,
+    samples: Mapping[Key, Sequence[float]],
+    errors: Mapping[Key, str],
+) -> list[Row]:
+    """The samples, called `what`, or the error of every implementation that has the loss."""
+    found = []
+    for case, name in itertools.product(cases, implementations):
+        if (case, name) in samples:
+            # Five digits are more than a clock has.
+            rounded = [float(f"{sample:.5g}") for sample in samples[case, name]]
+            found.append(row(case, name, **{what: rounded}))
+        elif (case, name) in errors:
+            found.append(row(case, name, error=errors[case, name]))
+    return found
+
+
+def row(case: Case, implementation: str, **values: Any) -> Row:
+    """A row of what was measured here."""
+    target = jax.default_backend()
+    return Row(case.name, case.weighting, case.shape, case.dtype, implementation, target, values)
