@@ -142,7 +142,7 @@ def squared_log_ratio(a: Array, b: Array) -> Array:
 
 
 def power(x: Array, y: Hyper) -> Array:
-    """x ** y for x ≥ 0: the exact one for a Python number, within y |log x| ulps for an array.
+    """|x| ** y: the exact one for a Python number, within y |log x| ulps for an array.
 
     The derivative y * x ** (y - 1) counts as 0 where it is infinite, at x = 0.
     """
@@ -157,8 +157,8 @@ def _known_power(y: float, x: Array) -> Array:
 
 
 @partials(
-    lambda dx, _, x, y: dx * y * slope_of_power(x, y),
-    lambda dy, out, x, y: dy * out * jnp.log(jnp.where(x == 0, 1, x)),
+    lambda dx, _, x, y: dx * y * jnp.where(x < 0, -1, 1) * slope_of_power(x, y),
+    lambda dy, out, x, y: dy * out * jnp.log(jnp.where(x == 0, 1, jnp.abs(x))),
 )
 def _power(x: Array, y: Array) -> Array:
     # XLA's own power takes six times longer. 0 ** 0 is 1: 0 * log 0 must not be NaN.
