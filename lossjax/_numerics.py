@@ -142,7 +142,7 @@ def squared_log_ratio(a: Array, b: Array) -> Array:
 
 
 def power(x: Array, y: Hyper) -> Array:
-    """|x| ** y: the exact one for a Python number, within y |log x| ulps for an array.
+    """x ** y for x ≥ 0: exact for a Python number, within y |log x| ulps for an array.
 
     The derivative y * x ** (y - 1) counts as 0 where it is infinite, at x = 0.
     """
