@@ -1,6 +1,6 @@
-"""README: its programs print what it says, and its table is that of the registry.
+"""README: its programs print what it says, its tables are those of the registry and of `bench`.
 
-`python tests/test_readme.py` writes the table.
+`python tests/test_readme.py` writes the tables.
 """
 
 import contextlib
@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from bench.record import load
+from bench.report.headline import headline
 from cases import CASES
 from lossjax._base import registry
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
+RESULTS = README.parent / "bench" / "results"
+SPEED = re.compile(r"(<!-- speed: .*? -->\n)(.*?)(<!-- end of speed -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.DOTALL)
 
 
@@ -29,6 +33,17 @@ def table():
     return "\n".join(lines) + "\n"
 
 
+def speed():
+    """The headline of the committed record, and the command that made it."""
+    record = load(RESULTS / "losses.json")
+    found = headline([record])
+    lines = [found.table.header, ["---"] * len(found.table.header), *found.table.rows]
+    rows = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    versions = ", ".join(f"{k} {v}" for k, v in record.versions.items())
+    where = f"{record.device['cpu']}, {record.device['cores']} cores; {versions}"
+    return f"{rows}\n`python -m bench {' '.join(record.argv)}`, {record.started[:10]}, {where}.\n"
+
+
 def code(words):
     return " ".join(f"`{word}`" for word in words)
 
@@ -37,6 +52,12 @@ def test_table_is_that_of_the_registry():
     written = TABLE.search(README.read_text(encoding="utf-8"))
     assert written is not None
     assert written[2] == table(), "run `python tests/test_readme.py`"
+
+
+def test_speed_is_that_of_the_record():
+    written = SPEED.search(README.read_text(encoding="utf-8"))
+    assert written is not None
+    assert written[2] == speed(), "run `python tests/test_readme.py`"
 
 
 programs = BLOCKS.findall(README.read_text(encoding="utf-8"))
@@ -57,4 +78,5 @@ def test_readme_has_programs():
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
-    README.write_text(TABLE.sub(lambda m: m[1] + table() + m[3], text), encoding="utf-8")
+    text = TABLE.sub(lambda m: m[1] + table() + m[3], text)
+    README.write_text(SPEED.sub(lambda m: m[1] + speed() + m[3], text), encoding="utf-8")
