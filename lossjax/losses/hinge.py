@@ -44,7 +44,7 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
     >>> print(hinge([[0.0, 1.0]], [[0.5, 0.5]]))
     [1.]
     """
-    return _shortfall(1, "hinge", y_true, y_pred)
+    return settle(_shortfall(1, "hinge", y_true, y_pred))
 
 
 class Hinge(Loss):
