@@ -11,7 +11,7 @@ they multiply by 1 / x.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -157,6 +157,11 @@ def is_live(tangent: Any) -> bool:
     return not (tangent is None or isinstance(tangent, SymbolicZero))
 
 
+def added(terms: Sequence[Array], like: Array) -> Array:
+    """Their sum; begun with an array of zeros, it would keep that array for the derivative."""
+    return functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(like)
+
+
 def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
     """Give a function its partial derivatives: one `rule(tangent, out, *arguments)` an argument.
 
@@ -170,11 +175,8 @@ def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
         def jvp(*args: Any) -> tuple[Array, Array]:
             *choices, primals, tangents = args
             out = g(*choices, *primals)
-            slope = jnp.zeros_like(out)
-            for d, rule in zip(tangents, rules, strict=True):
-                if is_live(d):
-                    slope += rule(d, out, *choices, *primals)
-            return out, slope
+            live = ((d, rule) for d, rule in zip(tangents, rules, strict=True) if is_live(d))
+            return out, added([rule(d, out, *choices, *primals) for d, rule in live], out)
 
         g.defjvp(jvp, symbolic_zeros=True)
         return g  # type: ignore[return-value]
@@ -196,11 +198,10 @@ def elementwise(static: int = 0) -> Callable[[F], F]:
             *choices, primals, tangents = args
             out = g(*choices, *primals)
             fresh = again(*primals)
-            slope = jnp.zeros_like(lifted(out))
-            for i, d in enumerate(tangents):
-                if is_live(d):
-                    slope += lifted(d) * derivative(functools.partial(f, *choices), fresh, i)
-            return out, slope.reshape(out.shape)
+            h = functools.partial(f, *choices)
+            live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
+            terms = [lifted(d) * derivative(h, fresh, i) for i, d in live]
+            return out, added(terms, lifted(out)).reshape(out.shape)
 
         g.defjvp(jvp, symbolic_zeros=True)
         return g  # type: ignore[return-value]

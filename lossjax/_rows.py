@@ -13,6 +13,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lossjax._fusion import (
+    added,
     again,
     bounded,
     derivative,
@@ -73,16 +74,16 @@ def _normalised_jvp(
         return how.summed(slope(0, x, *rest), x, *rest[:k])
 
     y, *rest = again(x, *stats, *others)
-    tangent = jnp.zeros_like(y)
+    terms = []
     if is_live(dx):
         # finite, so that the reduction and the loop after it are not merged
         (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)))
         inner = how.slope(slope(0, y, *rest), y, *rest[:k])
-        tangent += lifted(dx) * (inner - how.spread(total, y, *rest[:k]))
+        terms.append(lifted(dx) * (inner - how.spread(total, y, *rest[:k])))
     for i, d in enumerate(dothers, 1):
         if is_live(d):
-            tangent += lifted(d) * slope(i, y, *rest)
-    return out, jnp.sum(tangent, moved(axis, x.ndim)).reshape(out.shape)
+            terms.append(lifted(d) * slope(i, y, *rest))
+    return out, jnp.sum(added(terms, y), moved(axis, x.ndim)).reshape(out.shape)
 
 
 normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
@@ -191,14 +192,14 @@ def _cosine(x: Array, y: Array, axis: Axis) -> Array:
 def _cosine_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
     a, b = primals
     out, cos = cosine(a, b, axis), _cosine(a, b, axis)
-    slope = jnp.zeros_like(lifted(a))
+    terms = []
     for d, x, y in zip(tangents, (a, b), (b, a), strict=True):
         if is_live(d):
             x, y, along, p, q = again(x, y, cos, _inverse_norm(x, axis), _inverse_norm(y, axis))
             # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
             along = jnp.where(p < 1 / EPSILON, along, 0)
-            slope += lifted(d) * (p * (y * q - x * p * along))
-    return out, jnp.sum(slope, moved(axis, a.ndim)).reshape(out.shape)
+            terms.append(lifted(d) * (p * (y * q - x * p * along)))
+    return out, jnp.sum(added(terms, lifted(a)), moved(axis, a.ndim)).reshape(out.shape)
 
 
 cosine.defjvp(_cosine_jvp, symbolic_zeros=True)
