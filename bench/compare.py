@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.record import FLOOR, Record, Row, load, ratio
+from bench.record import FLOOR, OURS, Record, Row, load, ratio
 
-OURS = "lossjax"
 TOLERANCE = 0.05
 CONFIDENCE = 0.95
 RESAMPLES = 2000

@@ -3,7 +3,6 @@
 import argparse
 import collections
 import dataclasses
-import importlib.metadata
 import sys
 from collections.abc import Iterable
 
@@ -21,6 +20,7 @@ from lossjax.devices import TARGETS, Target
 
 LABEL = "estimates by XLA's compiler, not measurements"
 LIMIT = 1.05  # of the floor of bytes
+# Programs depend on their versions as much as on that of jax.
 COMPILERS = ("libtpu", "jax-cuda12-plugin", "jax-cuda13-plugin")
 SHORT = {name.removeprefix("tpu "): target for name, target in TARGETS.items()}
 
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> Record | int:
         usable = [target for target in targets if problems[target.name] is None]
         rows = _rows(cases, peers, usable, compiler)
     record = environment.record("devices", args.argv, began, missing, rows)
-    return dataclasses.replace(record, versions={**record.versions, **_compilers()})
+    return dataclasses.replace(
+        record, versions={**record.versions, **environment.installed(COMPILERS)}
+    )
 
 
 def _problem(target: Target, compiler: ahead.Compiler) -> str | None:
@@ -81,17 +83,6 @@ def _rows(
 
     jobs = [(target, case) for target in targets for case in cases]
     return collect(jobs, lambda job: f"{job[0].name} {job[1].name}", work)
-
-
-def _compilers() -> dict[str, str]:
-    """Their versions, of which the programs depend as much as of jax's."""
-    found = {}
-    for name in COMPILERS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def show(record: Record, wide: bool) -> Iterable[Table]:

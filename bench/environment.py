@@ -122,8 +122,14 @@ def cpu_model() -> str:
 def versions() -> dict[str, str]:
     import lossjax
 
-    found = {"python": platform.python_version(), "lossjax": lossjax.__version__}
-    for library in LIBRARIES:
+    ours = {"python": platform.python_version(), "lossjax": lossjax.__version__}
+    return ours | installed(LIBRARIES)
+
+
+def installed(libraries: Sequence[str]) -> dict[str, str]:
+    """The versions of those that are here."""
+    found = {}
+    for library in libraries:
         try:
             found[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:

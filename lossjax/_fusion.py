@@ -37,6 +37,10 @@ def apart(x: Array) -> Array:
 apart.defjvps(lambda dx, _, x: dx)
 
 
+def largest(x: Array) -> float:
+    return float(jnp.finfo(x.dtype).max)
+
+
 def at_least(low: float, x: Array) -> Array:
     return jnp.maximum(_opaque(low, x), x)
 
@@ -61,7 +65,7 @@ def _opaque(bound: float, x: Array) -> Array:
 @jax.custom_jvp
 def settle(x: Array) -> Array:
     """x, and inf where an infinity was counted as the largest number: see `bounded`."""
-    return jnp.where(x > float(jnp.finfo(x.dtype).max) * 1e-9, jnp.inf, x)
+    return jnp.where(x > largest(x) * 1e-9, jnp.inf, x)
 
 
 settle.defjvps(lambda dx, _, x: dx)
@@ -69,8 +73,7 @@ settle.defjvps(lambda dx, _, x: dx)
 
 def bounded(x: Array) -> Array:
     """x with ±inf as the largest number, so that 0 * x is 0; `settle` undoes it in a sum."""
-    big = float(jnp.finfo(x.dtype).max)
-    return between(-big, big, x)
+    return between(-largest(x), largest(x), x)
 
 
 @jax.custom_jvp

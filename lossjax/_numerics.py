@@ -1,14 +1,14 @@
 """Stable elementwise primitives with derivatives of their own; both modes, every order.
 
 A rule is written with primitives of this file, so that differentiating it again is exact too.
-Values are written with max, min and sign in place of select and clip: see `_fusion`.
+Values are written with max and min in place of select and clip: see `_fusion`.
 """
 
 import jax
 from jax import lax
 from jax import numpy as jnp
 
-from lossjax._fusion import at_least, at_most, between, bounded, partials
+from lossjax._fusion import at_least, at_most, between, bounded, largest, partials
 from lossjax._types import Array, Axis, Hyper
 
 EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabilities
@@ -18,10 +18,6 @@ def mean(x: Array, axis: Axis) -> Array:
     """Mean over `axis`; over an empty axis 0, not NaN."""
     total = jnp.sum(x, axis)
     return total / max(1, x.size // max(1, total.size))
-
-
-def largest(x: Array) -> float:
-    return float(jnp.finfo(x.dtype).max)
 
 
 def finite(x: Array) -> Array:

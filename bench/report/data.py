@@ -5,8 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from bench.compare import OURS
-from bench.record import FLOOR, Ratio, Record, Row, ratio
+from bench.record import FLOOR, OURS, Ratio, Record, Row, ratio
 from bench.report.palette import ordered
 
 TRACED = "lossjax.traced"  # with its numbers as arguments of the program: no other library

@@ -3,8 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from bench.compare import OURS
-from bench.record import FLOOR, Record
+from bench.record import FLOOR, OURS, Record
 from bench.report.charts import Table
 from bench.report.data import Group, latest, peers_of, split, times
 from bench.report.layout import WEIGHTED, alike, ratio_text, scope

@@ -3,8 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from bench.compare import OURS
-from bench.record import geometric_mean
+from bench.record import OURS, geometric_mean
 from bench.report.charts import Dots, Figure, Panel, Point, Table, figure
 from bench.report.data import Group, by_shape, split, unique
 from bench.report.palette import colors

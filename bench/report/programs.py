@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bench.compare import OURS, size
-from bench.record import Record
+from bench.compare import size
+from bench.record import OURS, Record
 from bench.report.charts import Figure, Point, Section, Table
 from bench.report.data import Group, by_shape, latest, records_of, split, times, unique
 from bench.report.layout import (

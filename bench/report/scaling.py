@@ -3,8 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from bench.compare import OURS
-from bench.record import FLOOR, Record
+from bench.record import FLOOR, OURS, Record
 from bench.report.charts import Curves, Figure, Line, Section, Table
 from bench.report.data import TRACED, Group, latest, peers_of, records_of, split
 from bench.report.layout import alike, failures, ratio_text, scope, slug

@@ -3,8 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
-from bench.compare import OURS
-from bench.record import FLOOR, Ratio, Record, geometric_mean
+from bench.record import FLOOR, OURS, Ratio, Record, geometric_mean
 from bench.report.charts import Figure, Point, Section
 from bench.report.data import TRACED, Group, latest, peers_of, records_of
 from bench.report.layout import (
