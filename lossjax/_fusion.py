@@ -8,6 +8,9 @@ from the arguments). That library's max and min drop a NaN unless it comes secon
 
 In the loops of derivatives everything is fused but a quotient of two arrays that is used twice:
 they multiply by 1 / x.
+
+Arrays that the processor's cache holds are cheap to write, and that library is slow with them:
+up to `SMALL` entries XLA may share what it likes.
 """
 
 import functools
@@ -23,6 +26,12 @@ from lossjax._types import Array, Axis
 
 F = TypeVar("F", bound=Callable[..., Array])
 
+SMALL = 2**17  # measured: from 2**18 entries on, an array written costs more than one made again
+
+
+def is_small(*xs: Array) -> bool:
+    return all(jnp.size(x) <= SMALL for x in xs if x is not None)
+
 
 @jax.custom_jvp
 def apart(x: Array) -> Array:
@@ -37,16 +46,29 @@ def apart(x: Array) -> Array:
 apart.defjvps(lambda dx, _, x: dx)
 
 
+@jax.custom_jvp
+def looped(x: Array) -> Array:
+    """x, which a reduction on CPU takes as it is where it is small: made by a loop of XLA.
+
+    The library does not take a clamp.
+    """
+    traced = isinstance(x, jax.core.Tracer)
+    return lax.clamp(-jnp.inf, x, jnp.inf) if traced and is_small(x) else x
+
+
+looped.defjvps(lambda dx, _, x: dx)
+
+
 def largest(x: Array) -> float:
     return float(jnp.finfo(x.dtype).max)
 
 
 def at_least(low: float, x: Array) -> Array:
-    return jnp.maximum(_opaque(low, x), x)
+    return jnp.maximum(opaque(low, x), x)
 
 
 def at_most(high: float, x: Array) -> Array:
-    return jnp.minimum(_opaque(high, x), x)
+    return jnp.minimum(opaque(high, x), x)
 
 
 def between(low: float, high: float, x: Array) -> Array:
@@ -54,7 +76,7 @@ def between(low: float, high: float, x: Array) -> Array:
     return -at_least(-high, -at_least(low, x))
 
 
-def _opaque(bound: float, x: Array) -> Array:
+def opaque(bound: float, x: Array) -> Array:
     """A bound that XLA cannot know: it would make a clamp of two, and put a known one second.
 
     The library returns its second operand for NaN, which is how a NaN in x stays one.
@@ -79,7 +101,7 @@ def bounded(x: Array) -> Array:
 @jax.custom_jvp
 def step(x: Array) -> Array:
     """0 where x = 0, 1 where x > 0; without derivative."""
-    return at_most(1.0, x * 1e30)
+    return at_most(1.0, x * 1e38)
 
 
 step.defjvps(lambda dx, *_: jnp.zeros_like(dx))
@@ -105,17 +127,27 @@ def row_sum(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array
     As `again`, with another shape for each `copy`: one reduction of a row must not wait for
     another one, with what both need written to memory.
     """
+    return _row_pass(jnp.sum, f, axis, copy, *xs)
 
+
+def row_max(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array:
+    """The largest f(*xs) over `axis`, as `row_sum`."""
+    return _row_pass(jnp.max, f, axis, copy, *xs)
+
+
+def _row_pass(
+    reduced: Callable[..., Array], f: Callable[..., Array], axis: Axis, copy: int, *xs: Array
+) -> Array:
     def plain(*xs: Array) -> Array:
-        return jnp.sum(f(*xs), axis, keepdims=True)
+        return reduced(f(*xs), axis, keepdims=True)
 
-    if not any(isinstance(x, jax.core.Tracer) for x in xs):
+    if is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs):
         return plain(*xs)  # without a program there is nothing to merge
     shape = jax.eval_shape(plain, *xs).shape
 
     def separate(*xs: Array) -> Array:
         parts = _barrier(*(_split(x, copy) for x in xs))
-        return jnp.sum(f(*parts), moved(axis, len(shape))).reshape(shape)
+        return reduced(f(*parts), moved(axis, len(shape))).reshape(shape)
 
     return lax.platform_dependent(*xs, cpu=separate, default=plain)
 
@@ -147,7 +179,7 @@ def _same(*xs: Array) -> tuple[Array, ...]:
 
 @jax.custom_jvp
 def _again(*xs: Array) -> tuple[Array, ...]:
-    if not any(isinstance(x, jax.core.Tracer) for x in xs):
+    if is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs):
         return xs
     return lax.platform_dependent(*xs, cpu=_barrier, default=_same)
 

@@ -4,11 +4,23 @@ A rule is written with primitives of this file, so that differentiating it again
 Values are written with max and min in place of select and clip: see `_fusion`.
 """
 
+from collections.abc import Callable
+
 import jax
 from jax import lax
 from jax import numpy as jnp
 
-from lossjax._fusion import at_least, at_most, between, bounded, largest, partials
+from lossjax._fusion import (
+    at_least,
+    at_most,
+    between,
+    bounded,
+    is_small,
+    largest,
+    looped,
+    opaque,
+    partials,
+)
 from lossjax._types import Array, Axis, Hyper
 
 EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabilities
@@ -16,7 +28,7 @@ EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabil
 
 def mean(x: Array, axis: Axis) -> Array:
     """Mean over `axis`; over an empty axis 0, not NaN."""
-    total = jnp.sum(x, axis)
+    total = jnp.sum(looped(x), axis)
     return total / max(1, x.size // max(1, total.size))
 
 
@@ -79,6 +91,26 @@ def _inverse(b: Array) -> Array:
     return finite(quotient(jnp.ones_like(b), b))
 
 
+@partials(lambda dx, _, x: dx / (1 + x))
+def _log1p_in_loop(x: Array) -> Array:
+    """log(1 + x) for x > -1: log1p takes longer in the loops of derivatives, and errs more.
+
+    Source: Kahan (1979), Implementation of algorithms; Goldberg (1991), theorem 4.
+    """
+    one = opaque(1.0, x)  # XLA would make x of (1 + x) - 1
+    y = one + x
+    big = largest(x)
+    return jnp.log(y) + (jnp.minimum(x, big) - (jnp.minimum(y, big) - one)) / y
+
+
+@jax.custom_jvp
+def log1p(x: Array) -> Array:
+    return _log1p_in_loop(x) if is_small(x) else jnp.log1p(x)
+
+
+log1p.defjvp(lambda xs, dxs: (_log1p_in_loop(*xs), dxs[0] / (1 + xs[0])))
+
+
 # Traced, the product rule meets 0 * inf at an infinite error or delta.
 @partials(
     lambda de, _, e, delta: de * jnp.clip(e, -delta, delta),
@@ -97,7 +129,7 @@ def log_cosh(e: Array) -> Array:
     a = jnp.abs(e)
     near = at_most(40.0, a)
     m = jnp.expm1(near)
-    return jnp.log1p(m * (m / (2 + 2 * m))) + (a - near)
+    return log1p(m * (m / (2 + 2 * m))) + (a - near)
 
 
 @partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
@@ -107,8 +139,8 @@ def _log_ratio(a: Array, b: Array) -> Array:
     The difference of two logarithms loses every digit that they share.
     """
     d = a - b
-    sign = between(-1.0, 1.0, d * 1e30)
-    return sign * jnp.log1p(jnp.abs(d) / jnp.minimum(a, b))
+    size = jnp.abs(d)
+    return d * (log1p(size / jnp.minimum(a, b)) / jnp.maximum(size, 1e-30))  # signed, 0 at 0
 
 
 @partials(
@@ -123,7 +155,7 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `_log_ratio`."""
-    size = jnp.log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
+    size = _log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
     return jnp.where(a < b, -size, size)
 
 
@@ -133,7 +165,7 @@ def _log_ratio_1p(a: Array, b: Array) -> Array:
 )
 def squared_log_ratio(a: Array, b: Array) -> Array:
     """log²((1 + a) / (1 + b)), exact where a is near b, and far from it."""
-    size = jnp.log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
+    size = log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
     return size * size
 
 
@@ -172,9 +204,15 @@ def _power_less_1(x: Array, y: Hyper) -> Array:
     return power(x if isinstance(y, int) else at_least(1e-37, x), y - 1)
 
 
+@partials(lambda dz, _, z: dz * jnp.where(z > 0, -1, 1))
+def _negative_size(z: Array) -> Array:
+    """-|z|, at 0 with the slope of z < 0, which `_sigmoids` needs there."""
+    return -jnp.abs(z)
+
+
 def _sigmoids(z: Array) -> tuple[Array, Array]:
     """σ(z) and σ(-z), both with all digits, from one exponential."""
-    e = jnp.exp(jnp.where(z > 0, -z, z))
+    e = jnp.exp(_negative_size(z))
     near = 1 / (1 + e)
     return jnp.where(z > 0, near, e * near), jnp.where(z > 0, e * near, near)
 
@@ -185,26 +223,32 @@ def _by_logit(t: Array, u: Array, z: Array) -> Array:
     return u * p - t * not_p
 
 
-@partials(
-    lambda dt, _, t, u, z: dt * finite(jax.nn.softplus(-z)),
-    lambda du, _, t, u, z: du * finite(jax.nn.softplus(z)),
-    lambda dz, _, t, u, z: dz * _by_logit(t, u, z),
-)
 def binary_cross_entropy(t: Array, u: Array, z: Array) -> Array:
     """-t log σ(z) - u log σ(-z) for t + u = 1; 0 at the perfect infinite logit.
 
     u is an argument because 1 - t loses the digits of a smoothed label.
     """
+    return _entropy(log1p, t, u, z)
+
+
+@partials(
+    lambda dt, _, log1p, t, u, z: dt * finite(jax.nn.softplus(-z)),
+    lambda du, _, log1p, t, u, z: du * finite(jax.nn.softplus(z)),
+    lambda dz, _, log1p, t, u, z: dz * _by_logit(t, u, z),
+    static=1,
+)
+def _entropy(log1p: Callable[[Array], Array], t: Array, u: Array, z: Array) -> Array:
     x = bounded(z)
-    return u * at_least(0.0, x) - t * at_most(0.0, x) + jnp.log1p(jnp.exp(-jnp.abs(z)))
+    return u * at_least(0.0, x) - t * at_most(0.0, x) + log1p(jnp.exp(_negative_size(z)))
 
 
 def _wrongness(t: Array, u: Array, z: Array) -> tuple[Array, Array, Array, Array]:
     """σ(z), σ(-z), 1 - p_t and the entropy."""
-    p, not_p = _sigmoids(z)
     # At an infinite logit the entropy is infinite and 1 - p_t has slope 0: finite() makes
     # their product the limit 0.
-    return p, not_p, t * not_p + u * p, binary_cross_entropy(t, u, finite(z))
+    z = finite(z)
+    p, not_p = _sigmoids(z)
+    return p, not_p, t * not_p + u * p, _entropy(_log1p_in_loop, t, u, z)
 
 
 def _focal_by_label(t: Array, u: Array, z: Array, gamma: Hyper, sign: int) -> Array:

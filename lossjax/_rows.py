@@ -15,12 +15,16 @@ from jax import numpy as jnp
 from lossjax._fusion import (
     added,
     again,
+    at_most,
     bounded,
     derivative,
     is_live,
+    largest,
     lifted,
+    looped,
     moved,
     partials,
+    row_max,
     row_sum,
     settle,
     step,
@@ -53,7 +57,7 @@ def normalised(
     k = len(stats)
 
     def value(x: Array, *rest: Array) -> Array:
-        return h(how.value(x, *rest[:k]), *rest[k:])
+        return looped(h(how.value(x, *rest[:k]), *rest[k:]))
 
     out = row_sum(value, axis, 0, x, *stats, *others)
     return settle(jnp.squeeze(out, axis))
@@ -71,7 +75,7 @@ def _normalised_jvp(
         return derivative(h, (how.value(x, *rest[:k]), *rest[k:]), i)
 
     def summed(x: Array, *rest: Array) -> Array:
-        return how.summed(slope(0, x, *rest), x, *rest[:k])
+        return looped(how.summed(slope(0, x, *rest), x, *rest[:k]))
 
     y, *rest = again(x, *stats, *others)
     terms = []
@@ -87,6 +91,29 @@ def _normalised_jvp(
 
 
 normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def largest_of(f: Callable[..., Array], axis: Axis, *xs: Array) -> Array:
+    """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative."""
+    return jnp.squeeze(row_max(f, axis, 0, *xs), axis)
+
+
+def _largest_of_jvp(
+    f: Callable[..., Array], axis: Axis, primals: Any, tangents: Any
+) -> tuple[Array, Array]:
+    out = largest_of(f, axis, *primals)
+    top = jnp.expand_dims(lax.stop_gradient(out), axis)
+    ties = row_sum(lambda top, *xs: looped(1 - step(top - f(*xs))), axis, 1, top, *primals)
+    top, ties, *xs = again(top, ties, *primals)
+    won = jnp.where(f(*xs) == top, 1 / ties, 0)
+    live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
+    terms = [lifted(d) * (won * derivative(f, xs, i)) for i, d in live]
+    axes = moved(axis, primals[0].ndim)
+    return out, jnp.sum(added(terms, won), axes).reshape(out.shape)
+
+
+largest_of.defjvp(_largest_of_jvp, symbolic_zeros=True)
 
 
 # --- softmax ------------------------------------------------------------------------------------
@@ -112,7 +139,8 @@ def _exp_sum(z: Array, axis: Axis) -> Rows:
     static=1,
 )
 def _log_sum(axis: Axis, z: Array, m: Array) -> Array:
-    return jnp.log(jnp.sum(jnp.exp(_below(z, m)), axis, keepdims=True))
+    total = jnp.sum(jnp.exp(at_most(largest(z), z) - m), axis, keepdims=True)
+    return jnp.log(jnp.where(total == 0, z.size / max(1, total.size), total))  # all are -inf
 
 
 def _log_softmax(z: Array, m: Array, log_sum: Array) -> Array:

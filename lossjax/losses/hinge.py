@@ -2,7 +2,7 @@
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics
+from lossjax import _check, _numerics, _rows
 from lossjax._base import Loss
 from lossjax._fusion import elementwise, settle
 from lossjax._types import Array, Input
@@ -85,8 +85,12 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     """
     y_true, y_pred = _check.pair("categorical_hinge", y_true, y_pred)
     positive = jnp.sum(_numerics.xmuly(y_true, y_pred), -1)
-    rival = jnp.max(_numerics.xmuly(1 - y_true, y_pred), -1)
+    rival = _rows.largest_of(_rivalry, -1, *jnp.broadcast_arrays(y_true, y_pred))
     return _numerics.floored(0.0, settle(1 + rival - positive))
+
+
+def _rivalry(t: Array, p: Array) -> Array:
+    return _numerics.xmuly(1 - t, p)
 
 
 class CategoricalHinge(Loss):

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _reduce, _rows
 from lossjax._base import Loss, leaf, static
-from lossjax._fusion import elementwise, settle
+from lossjax._fusion import elementwise, looped, settle
 from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
 __all__ = [
@@ -46,7 +46,7 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
     [0.1438]
     """
     y_true, y_pred = _check.pair("kl_divergence", y_true, y_pred)
-    return jnp.sum(_kl_divergence(y_true, y_pred), -1)
+    return jnp.sum(looped(_kl_divergence(y_true, y_pred)), -1)
 
 
 @elementwise()
@@ -135,7 +135,7 @@ def _classes(t: Array) -> int:
 
 def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
     p = _numerics.probability(p)
-    return -(t * jnp.log(p) + u * jnp.log1p(-p))
+    return -(t * jnp.log(p) + u * _numerics.log1p(-p))
 
 
 class BinaryCrossentropy(Loss):
@@ -328,7 +328,10 @@ def _focal(
     alpha: Array,
     smoothing: Array | None,
 ) -> Array:
-    focal = _numerics.focal(n, q if is_log else jnp.log(q), gamma)
+    if is_log:
+        focal = _numerics.focal(n, q, gamma)
+    else:
+        focal = _numerics.power(1 - q, n or gamma) * -jnp.log(q)
     return _numerics.xmuly(alpha * _smooth(t, smoothing, classes), focal)
 
 
