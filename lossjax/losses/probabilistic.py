@@ -331,7 +331,9 @@ def _focal(
     if is_log:
         focal = _numerics.focal(n, q, gamma)
     else:
-        focal = _numerics.power(1 - q, n or gamma) * -jnp.log(q)
+        # q is clipped: no zero to the power of a traced gamma
+        wrongness = _numerics.power(1 - q, n) if n else jnp.exp(gamma * _numerics.log1p(-q))
+        focal = wrongness * -jnp.log(q)
     return _numerics.xmuly(alpha * _smooth(t, smoothing, classes), focal)
 
 
