@@ -1,0 +1,1 @@
+"""Any per-token loss of hidden @ kernel + bias, in chunks of tokens."""
