@@ -85,10 +85,17 @@ def _values(spec: Spec, part: Operands, z: Array, y_true: Any, consts: list[Arra
     return values, others
 
 
-def _loop(spec: Spec, body: Callable[[Any, Array], Any], start: Any) -> Any:
+def _loop(spec: Spec, ops: Operands, body: Callable[[Any, Array], Any], start: Any) -> Any:
     if spec.plan.steps == 1:
         return body(start, 0)
-    return jax.lax.scan(lambda c, i: (body(c, i), None), start, jnp.arange(spec.plan.steps))[0]
+
+    def step(carry: Any, i: Array) -> tuple[Any, None]:
+        if not spec.skip:
+            return body(carry, i), None
+        alive = jnp.any(spec.plan.take(ops.live, i))
+        return jax.lax.cond(alive, body, lambda carry, _: carry, carry, i), None
+
+    return jax.lax.scan(step, start, jnp.arange(spec.plan.steps))[0]
 
 
 def _whole_rows(spec: Spec, struct: Any) -> Any:
@@ -114,7 +121,7 @@ def rows(spec: Spec, ops: Operands) -> tuple[Any, Any]:
         return _values(spec, part, _logits(spec, part), part.y_true, part.consts)
 
     start = _whole_rows(spec, jax.eval_shape(one, ops, 0))
-    return _loop(spec, lambda out, step: _put(spec, out, one(ops, step), step), start)
+    return _loop(spec, ops, lambda out, step: _put(spec, out, one(ops, step), step), start)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -131,7 +138,7 @@ def total(spec: Spec, ops: Operands) -> tuple[Array, Any]:
         return carry[0] + value, _put(spec, carry[1], others, step)
 
     value, others = jax.eval_shape(one, 0)
-    return _loop(spec, body, (_mesh.zeros(value), _whole_rows(spec, others)))
+    return _loop(spec, ops, body, (_mesh.zeros(value), _whole_rows(spec, others)))
 
 
 @functools.partial(total.defjvp, symbolic_zeros=True)
@@ -206,7 +213,7 @@ def _sweep(spec: Spec, wanted: Operands, ops: Operands) -> tuple[Any, list[Array
         kernel = jnp.zeros(ops.kernel.shape, spec.dtype)
         kernel = _mesh.vary_as(_mesh.vary_as(kernel, hidden), dz)
     start = (jax.tree.map(_mesh.zeros, summed), _whole_rows(spec, by_row), kernel)
-    summed, by_row, kernel = _loop(spec, body, start)
+    summed, by_row, kernel = _loop(spec, ops, body, start)
 
     found = [by_row["hidden"], kernel, summed["bias"], *by_row["y_true"], by_row["factor"]]
     found = [g for g in (*found, *summed["consts"]) if g is not None]
