@@ -41,7 +41,12 @@ def largest(z: Array, axis_name: Name) -> Array:
 
 
 def _minus(z: Array, m: Array) -> Array:
-    return jnp.where(z == m, 0, z - m)  # inf - inf is 0 here: an infinite logit has won
+    """z - m, and 0 where both are inf: an infinite logit has won.
+
+    Not as a `where` with a 0: that constant would be kept as an array of the size of z.
+    """
+    m = _numerics.finite(m)
+    return jnp.minimum(z, m) - m
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -18,7 +18,7 @@ from lossjax._types import Array
 from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._plan import Plan
 
-BLOCK = 2048  # columns of the kernel's gradient that are added at a time
+BLOCK = 1024  # columns of the kernel's gradient that are added at a time
 
 
 class Operands(NamedTuple):
@@ -240,16 +240,21 @@ def _add_product(spec: Spec, blocked: bool, x: Array, hidden: Array, dz: Array) 
         return x + product(dz)
     axis = 1 - int(first)
 
-    def add(start: Any, size: int, x: Array) -> Array:
-        old = jax.lax.dynamic_slice_in_dim(x, start, size, axis)
-        new = old + product(jax.lax.dynamic_slice_in_dim(dz, start, size, 1))
-        return jax.lax.dynamic_update_slice_in_dim(x, new, start, axis)
+    def add(x: Array, start: Any, size: int) -> Array:
+        # Were negative starts looked for, the compiler would not see that the part read is
+        # the part written, and would copy it.
+        old = jax.lax.dynamic_slice_in_dim(x, start, size, axis, allow_negative_indices=False)
+        part = jax.lax.dynamic_slice_in_dim(dz, start, size, 1, allow_negative_indices=False)
+        return jax.lax.dynamic_update_slice_in_dim(
+            x, old + product(part), start, axis, allow_negative_indices=False
+        )
 
     blocks = -(-columns // BLOCK)
     size = columns // blocks
-    x = jax.lax.fori_loop(0, blocks, lambda i, x: add(i * size, size, x), x)
+    starts = jnp.arange(0, blocks * size, size)
+    x, _ = jax.lax.scan(lambda x, start: (add(x, start, size), None), x, starts)
     rest = columns - blocks * size
-    return add(columns - rest, rest, x) if rest else x
+    return add(x, columns - rest, rest) if rest else x
 
 
 def _pick(wanted: Any, tree: Any) -> list[Array]:
