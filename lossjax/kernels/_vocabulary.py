@@ -115,7 +115,7 @@ def label_entropy(axis_name: Name, labels: Array, z: Array) -> Triple:
 def _label_entropy_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> tuple[Triple, Triple]:
     (labels, z), (_, dz) = primals, tangents
     p = _softmax(axis_name, z, _label_logit(labels, z, axis_name)[1])
-    hit = (labels[:, None] == classes(z, axis_name)).astype(z.dtype)
+    hit = (labels[:, None] == classes(z, axis_name)[None]).astype(z.dtype)
     slopes = p - hit, p, hit - 1 / size(z, axis_name)
     by_entropy, by_log_sum, by_gap = (total(slope * dz, axis_name) for slope in slopes)
     return label_entropy(axis_name, labels, z), (by_entropy, by_log_sum, by_gap)
@@ -156,6 +156,6 @@ def _entropy_jvp(axis_name: Name, primals: tuple[Array], tangents: tuple[Array])
 
 def first_largest(z: Array, axis_name: Name) -> Array:
     """The class of the largest logit, the first of equals."""
-    at = jnp.where(z == largest(z, axis_name), classes(z, axis_name), size(z, axis_name))
+    at = jnp.where(z == largest(z, axis_name), classes(z, axis_name)[None], size(z, axis_name))
     first = jnp.min(at, -1, initial=size(z, axis_name))
     return first if axis_name is None else jax.lax.pmin(first, axis_name)

@@ -75,7 +75,7 @@ def _chunk(spec: Spec, ops: Operands, step: Array) -> Operands:
 
 def _logits(spec: Spec, part: Operands) -> Array:
     z = _dot(part.hidden, part.kernel, (1, int(spec.vocabulary_first)), spec.dtype)
-    return z if part.bias is None else z + part.bias.astype(spec.dtype)
+    return z if part.bias is None else z + part.bias.astype(spec.dtype)[None]
 
 
 def _values(spec: Spec, part: Operands, z: Array, y_true: Any, consts: list[Array]) -> Any:

@@ -1,0 +1,148 @@
+"""linear_cross_entropy equals the dense computation: values, every derivative, every option."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+import lossjax
+from dense_linear import dense
+
+N, D, V = 13, 4, 37
+
+
+@pytest.fixture(autouse=True)
+def strict():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def draw(seed=0, tokens=(N,), features=D, classes=V, dtype=np.float32):
+    """Random inputs by name, of which a case takes some."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, tokens)
+    labels.flat[0], labels.flat[-1] = 0, classes - 1  # in the first and the last tile
+    floats = {
+        "hidden": rng.normal(size=(*tokens, features)),
+        "kernel": rng.normal(size=(features, classes)),
+        "bias": rng.normal(size=classes),
+        "sample_weight": rng.uniform(0.1, 2, tokens),
+        "class_weight": rng.uniform(0.1, 2, classes),
+        "targets": rng.dirichlet(np.ones(classes), tokens) * rng.uniform(0.5, 1.5, (*tokens, 1)),
+        "soft_cap": np.array(2.5),
+        "temperature": np.array(0.7),
+        "label_smoothing": np.array(0.2),
+        "z_loss": np.array(0.03),
+    }
+    mask = rng.random(tokens) < 0.7
+    out = {k: jnp.asarray(v, dtype) for k, v in floats.items()}
+    return out | {"labels": jnp.asarray(labels), "mask": jnp.asarray(mask)}
+
+
+HYPERS = ("soft_cap", "temperature", "label_smoothing", "z_loss")
+# The floats that a case moves beside hidden and kernel, and the options that stay.
+CASES = {
+    "plain": ((), {}),
+    "bias": (("bias",), {}),
+    "options": (("bias", *HYPERS), {}),
+    "targets": (("targets", *HYPERS), {}),
+    "weights": (("sample_weight", "class_weight"), {"masked": True}),
+    "everything": (("bias", "sample_weight", "class_weight", *HYPERS), {"masked": True, "ignore_class": 5}),
+    "weighed targets": (("targets", "sample_weight", "class_weight"), {"masked": True}),
+    "sum": (("sample_weight",), {"reduction": "sum", "masked": True}),
+    "batch": (("sample_weight",), {"reduction": "sum_over_batch_size"}),
+    "mean": ((), {"reduction": "mean", "masked": True}),
+    "none": (("bias", "sample_weight", *HYPERS), {"reduction": "none", "masked": True}),
+    "targets, none": (("targets",), {"reduction": None}),
+    "vd": (("bias", "z_loss"), {"kernel_layout": "vd"}),
+    "vd, none": (("bias",), {"kernel_layout": "vd", "reduction": "none"}),
+    "compact": (("bias", "sample_weight", "z_loss"), {"masked": True, "compact": True}),
+}  # fmt: skip
+
+
+def case(name, fn, data, **more):
+    """`fn` as a function of the moving floats, summed with random weights to a number."""
+    moving, options = CASES[name]
+    options = dict(options)
+    fixed = {"mask": data["mask"]} if options.pop("masked", False) else {}
+    if fn is dense:
+        options.pop("compact", None)
+    else:
+        fixed |= more
+    if options.get("kernel_layout") == "vd":
+        data = data | {"kernel": data["kernel"].T}
+
+    def f(floats):
+        y_true = floats["targets"] if "targets" in floats else data["labels"]
+        rest = {k: v for k, v in floats.items() if k != "targets"}
+        out = fn(y_true, rest.pop("hidden"), rest.pop("kernel"), **rest, **fixed, **options)
+        # Cotangents other than 1, and a second derivative of the loss itself.
+        return jnp.sum(jnp.sin(out * jnp.arange(1, out.size + 1, dtype=out.dtype).reshape(out.shape)))
+
+    return f, {k: data[k] for k in ("hidden", "kernel", *moving)}
+
+
+def close(ours, wanted, rtol):
+    """Relative to the largest number of each array."""
+    assert jax.tree.structure(ours) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * max(1e-3, float(np.abs(b).max(initial=0))))
+
+
+def derivatives(f, at, tangent):
+    """One function for all, so that it is compiled once."""
+    value, grad = jax.value_and_grad(f)(at)
+    along = functools.partial(jax.jvp, tangents=(tangent,))
+    return {
+        "value": value,
+        "vjp": grad,
+        "jvp": along(f, (at,))[1],
+        "forward over reverse": along(jax.grad(f), (at,))[1],
+        "reverse over forward": jax.grad(lambda x: along(f, (x,))[1])(at),
+        "reverse over reverse": jax.grad(
+            lambda x: sum(jax.tree.leaves(jax.tree.map(jnp.vdot, jax.grad(f)(x), tangent)))
+        )(at),
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_derivative_in_float64(name):
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64)
+        ours, at = case(name, lossjax.linear_cross_entropy, data, chunk=5)
+        wanted, _ = case(name, dense, data)
+        rng = np.random.default_rng(1)
+        tangent = {k: jnp.asarray(rng.normal(size=v.shape)) for k, v in at.items()}
+        run = jax.jit(derivatives, static_argnums=0)
+        close(run(ours, at, tangent), run(wanted, at, tangent), 1e-10)
+
+
+SIZES = [  # tokens, features, classes, chunk
+    ((1,), 3, 5, "auto"),
+    ((3, 7), 3, 11, 4),
+    ((2, 16), 5, 130, 8),
+    ((129,), 2, 257, 64),
+    ((64,), 2, 2500, 16),
+    ((7,), 1, 1, 2),
+]
+
+
+@pytest.mark.parametrize(("tokens", "features", "classes", "chunk"), SIZES)
+@pytest.mark.parametrize("name", ["everything", "targets", "none"])
+def test_sizes_that_nothing_divides(name, tokens, features, classes, chunk):
+    data = draw(0, tokens, features, classes)
+    if classes < 6:
+        data["labels"] = jnp.minimum(data["labels"], 4)
+    ours, at = case(name, lossjax.linear_cross_entropy, data, chunk=chunk)
+    with jax.enable_x64(True):
+        exact = jax.tree.map(widened, data)
+        wanted, at_exact = case(name, dense, exact)
+        want = jax.tree.map(np.asarray, jax.jit(jax.value_and_grad(wanted))(at_exact))
+    close(jax.jit(jax.value_and_grad(ours))(at), want, 2e-5)
+
+
+def widened(x):
+    return x.astype(np.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
