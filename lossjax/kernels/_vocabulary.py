@@ -35,8 +35,8 @@ def classes(z: Array, axis_name: Name) -> Array:
 
 
 def largest(z: Array, axis_name: Name) -> Array:
-    """The maximum, with a last axis of 1, as a constant: softmax does not depend on its shift."""
-    m = jax.lax.stop_gradient(jnp.max(z, -1, keepdims=True, initial=-jnp.inf))
+    """The maximum, with a last axis of 1; has no derivative."""
+    m = jnp.max(z, -1, keepdims=True, initial=-jnp.inf)
     return m if axis_name is None else jax.lax.pmax(m, axis_name)
 
 
@@ -49,21 +49,26 @@ def _minus(z: Array, m: Array) -> Array:
     return jnp.minimum(z, m) - m
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _softmax(axis_name: Name, z: Array, m: Array) -> Array:
+def _share(z: Array, m: Array, axis_name: Name) -> Array:
     e = jnp.exp(_minus(z, m))
     return e / total(e, axis_name)[:, None]
 
 
-@_softmax.defjvp
-def _softmax_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> Pair:
-    (z, m), (dz, _) = primals, tangents
-    p = _softmax(axis_name, z, m)
-    return p, p * (dz - total(p * dz, axis_name)[:, None])
+def _share_change(p: Array, dz: Array, axis_name: Name) -> Array:
+    return p * (dz - total(p * dz, axis_name)[:, None])
 
 
-def softmax(z: Array, axis_name: Name = None) -> Array:
-    return _softmax(axis_name, z, largest(z, axis_name))
+# The shift of the exponents is found inside: jax 0.10 forgets the rule of a function in a scan
+# that gets it as a constant argument.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def softmax(z: Array, axis_name: Name) -> Array:
+    return _share(z, largest(z, axis_name), axis_name)
+
+
+@softmax.defjvp
+def _softmax_jvp(axis_name: Name, primals: tuple[Array], tangents: tuple[Array]) -> Pair:
+    p = softmax(*primals, axis_name)
+    return p, _share_change(p, *tangents, axis_name)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -96,7 +101,19 @@ def _label_logit(labels: Array, z: Array, axis_name: Name) -> Pair:
     picked = jnp.where(valid(labels, z, axis_name)[:, None], picked[:, None], m)
     # No number changes, but the label's logit is read before exp(z) takes the place of z: one
     # buffer of logits in place of two.
-    return picked, jnp.maximum(m, jax.lax.stop_gradient(picked))
+    return picked, jnp.maximum(m, picked)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _label_softmax(axis_name: Name, labels: Array, z: Array) -> Array:
+    """softmax, by the same steps as `label_entropy`: they are made once."""
+    return _share(z, _label_logit(labels, z, axis_name)[1], axis_name)
+
+
+@_label_softmax.defjvp
+def _label_softmax_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> Pair:
+    p = _label_softmax(axis_name, *primals)
+    return p, _share_change(p, tangents[1], axis_name)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -114,7 +131,7 @@ def label_entropy(axis_name: Name, labels: Array, z: Array) -> Triple:
 @label_entropy.defjvp
 def _label_entropy_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> tuple[Triple, Triple]:
     (labels, z), (_, dz) = primals, tangents
-    p = _softmax(axis_name, z, _label_logit(labels, z, axis_name)[1])
+    p = _label_softmax(axis_name, labels, z)
     hit = (labels[:, None] == classes(z, axis_name)[None]).astype(z.dtype)
     slopes = p - hit, p, hit - 1 / size(z, axis_name)
     by_entropy, by_log_sum, by_gap = (total(slope * dz, axis_name) for slope in slopes)
@@ -156,6 +173,7 @@ def _entropy_jvp(axis_name: Name, primals: tuple[Array], tangents: tuple[Array])
 
 def first_largest(z: Array, axis_name: Name) -> Array:
     """The class of the largest logit, the first of equals."""
+    z = jax.lax.stop_gradient(z)
     at = jnp.where(z == largest(z, axis_name), classes(z, axis_name)[None], size(z, axis_name))
     first = jnp.min(at, -1, initial=size(z, axis_name))
     return first if axis_name is None else jax.lax.pmin(first, axis_name)
