@@ -20,7 +20,8 @@ def zeros(struct: Any) -> Array:
     return _vary(jnp.zeros(struct.shape, struct.dtype), varying(struct))
 
 
-def vary_as(x: Array, like: Array) -> Array:
+def vary_as(x: Array, like: Any) -> Array:
+    """`x` with a type that varies over the axes of `like` too."""
     return _vary(x, varying(like))
 
 
@@ -48,8 +49,13 @@ def whole(x: Array, axis_name: str | None) -> Array:
 
 
 def partitioned(*arrays: Array) -> bool:
-    """Whether the compiler may spread one of the arrays over devices by itself."""
+    """Whether the compiler may spread one of the arrays over devices by itself.
+
+    An array that comes without a mesh may still get one, from `jit(in_shardings=...)`.
+    """
     meshes = [jax.typeof(x).sharding.mesh for x in arrays]
+    if all(mesh.empty for mesh in meshes):
+        return jax.device_count() > 1
     return any(
         size > 1 and kind != AxisType.Manual
         for mesh in meshes

@@ -172,6 +172,11 @@ def _sweep(spec: Spec, wanted: Operands, ops: Operands) -> tuple[Any, list[Array
     unit = _largest(ops.factor) if half else jnp.ones((), ops.factor.dtype)
     share = _mesh.share(spec.axis_name)
 
+    def one(step: Array) -> Array:
+        part = _chunk(spec, ops, step)
+        values, _ = _values(spec, part, _logits(spec, part), part.y_true, part.consts)
+        return values * part.factor
+
     def gradients(step: Array) -> tuple[Any, Any, tuple[Array, Array]]:
         """Of one chunk: what is summed, what is kept by row, and the factors of the kernel's."""
         part = _chunk(spec, ops, step)
@@ -181,7 +186,9 @@ def _sweep(spec: Spec, wanted: Operands, ops: Operands) -> tuple[Any, list[Array
             return _values(spec, part, z, y_true, _merge(wanted.consts, part.consts, consts))
 
         moving = _pick(wanted.y_true, part.y_true), _pick(wanted.consts, part.consts)
-        values, pull, others = jax.vjp(of_logits, _logits(spec, part), *moving, has_aux=True)
+        # What is equal on all devices of a sharded batch would get a gradient summed over them.
+        inputs = jax.tree.map(lambda x: _mesh.vary_as(x, like), (_logits(spec, part), *moving))
+        values, pull, others = jax.vjp(of_logits, *inputs, has_aux=True)
         seed = part.factor * share
         dz, dy_true, dconsts = pull(seed / unit if half else seed)
         narrow = dz.astype(part.hidden.dtype)  # what is multiplied in bfloat16 stays so here
@@ -206,6 +213,7 @@ def _sweep(spec: Spec, wanted: Operands, ops: Operands) -> tuple[Any, list[Array
         kernel = _add_product(spec, blocked, carry[2], hidden, dz) if wanted.kernel else None
         return jax.tree.map(jnp.add, carry[0], summed), _put(spec, carry[1], by_row, step), kernel
 
+    like = jax.eval_shape(one, 0)
     blocked = not _mesh.partitioned(ops.hidden, ops.kernel)
     summed, by_row, (hidden, dz) = jax.eval_shape(gradients, 0)
     kernel = None
