@@ -20,7 +20,7 @@ from lossjax.kernels.chunked_linear._evaluate import (
 )
 
 # Each with the values that switch it off, and its range. A traced value is never off.
-_HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
+HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "soft_cap": ((None, math.inf), "(0, inf)"),
     "temperature": ((1.0,), "(0, inf)"),
     "label_smoothing": ((0.0,), "[0, 1]"),
@@ -61,8 +61,8 @@ def prepare(
         batch = _class_weighed(where, batch, class_weight, number, dtype, opt)
     for name, value in hypers.items():
         if value is not None:
-            _check.within(where, name, value, _HYPERS[name][1])
-    on = {name: v for name, v in hypers.items() if not _is_off(v, _HYPERS[name][0])}
+            _check.within(where, name, value, HYPERS[name][1])
+    on = {name: v for name, v in hypers.items() if not _is_off(v, HYPERS[name][0])}
     fn = functools.partial(token_loss, tuple(on), opt.axis_name, return_terms)
     return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
 
