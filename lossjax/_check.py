@@ -266,7 +266,7 @@ def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
 
 
 def chunk(where: str, value: Any) -> None:
-    """"auto" or a positive number of tokens."""
+    """A positive number of tokens, or "auto"."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if value != "auto" and not (whole and value > 0):
         raise ValueError(

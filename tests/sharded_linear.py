@@ -95,7 +95,6 @@ def in_shard_map():
 
 def under_plain_jit():
     """The compiler partitions; no device ever holds the whole kernel."""
-    labels, floats = draw()
     rng = np.random.default_rng(0)
     rows, width = 32, 8192
     labels = jnp.asarray(rng.integers(0, width, rows))

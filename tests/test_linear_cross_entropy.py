@@ -49,7 +49,10 @@ CASES = {
     "options": (("bias", *HYPERS), {}),
     "targets": (("targets", *HYPERS), {}),
     "weights": (("sample_weight", "class_weight"), {"masked": True}),
-    "everything": (("bias", "sample_weight", "class_weight", *HYPERS), {"masked": True, "ignore_class": 5}),
+    "everything": (
+        ("bias", "sample_weight", "class_weight", *HYPERS),
+        {"masked": True, "ignore_class": 5},
+    ),
     "weighed targets": (("targets", "sample_weight", "class_weight"), {"masked": True}),
     "sum": (("sample_weight",), {"reduction": "sum", "masked": True}),
     "batch": (("sample_weight",), {"reduction": "sum_over_batch_size"}),
@@ -90,7 +93,9 @@ def close(ours, wanted, rtol):
     assert jax.tree.structure(ours) == jax.tree.structure(wanted)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
         assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * max(1e-3, float(np.abs(b).max(initial=0))))
+        np.testing.assert_allclose(
+            a, b, rtol=0, atol=rtol * max(1e-3, float(np.abs(b).max(initial=0)))
+        )
 
 
 def derivatives(f, at, tangent):

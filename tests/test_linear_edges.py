@@ -18,9 +18,7 @@ def both(y_true, at, **options):
     """Value and gradients, ours and dense."""
 
     def of(fn, **more):
-        return compiled(
-            jax.value_and_grad(lambda at: fn(y_true, **at, **options, **more)), at
-        )
+        return compiled(jax.value_and_grad(lambda at: fn(y_true, **at, **options, **more)), at)
 
     return of(lossjax.linear_cross_entropy, chunk=5), of(dense)
 
@@ -100,7 +98,11 @@ def test_a_label_out_of_range_is_silent_under_jit_alone():
     data = draw()
     labels = data["labels"].at[3].set(99)
     fn = jax.jit(lossjax.linear_cross_entropy)
-    close(fn(labels, data["hidden"], data["kernel"]), dense(labels, data["hidden"], data["kernel"]), 1e-5)
+    close(
+        fn(labels, data["hidden"], data["kernel"]),
+        dense(labels, data["hidden"], data["kernel"]),
+        1e-5,
+    )
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 37\).* got 99 at y_true\[3\]"):
         lossjax.linear_cross_entropy(labels, data["hidden"], data["kernel"])
 
@@ -143,7 +145,9 @@ def test_a_term_has_its_derivative():
 
     def entropy(kernel):
         options = {"return_terms": True, "chunk": 5}
-        return lossjax.linear_cross_entropy(data["labels"], data["hidden"], kernel, **options)[1].entropy
+        return lossjax.linear_cross_entropy(data["labels"], data["hidden"], kernel, **options)[
+            1
+        ].entropy
 
     def wanted(kernel):
         log_p = jax.nn.log_softmax(data["hidden"] @ kernel)
@@ -229,7 +233,12 @@ def test_log_probabilities_and_entropy():
 
     def ours(kernel):
         out = lossjax.chunked_linear(
-            per_token.log_probability, data["labels"], data["hidden"], kernel, reduction="none", chunk=5
+            per_token.log_probability,
+            data["labels"],
+            data["hidden"],
+            kernel,
+            reduction="none",
+            chunk=5,
         )
         return out["log_probability"], out["entropy"]
 
@@ -241,7 +250,9 @@ def test_log_probabilities_and_entropy():
     values, pull = jax.vjp(ours, data["kernel"])
     expected, pull_expected = jax.vjp(wanted, data["kernel"])
     close(values, expected, 1e-5)
-    close(pull((jnp.cos(values[0]), values[1])), pull_expected((jnp.cos(values[0]), values[1])), 1e-5)
+    close(
+        pull((jnp.cos(values[0]), values[1])), pull_expected((jnp.cos(values[0]), values[1])), 1e-5
+    )
 
 
 def test_the_class():
@@ -265,20 +276,21 @@ def test_the_class():
 
 
 Z = np.zeros
+LABELS, HIDDEN, KERNEL = Z(3, int), Z((3, 2)), Z((2, 5))
 BAD = [
-    ((Z(3), Z((3, 2)), Z((2, 5))), {}, TypeError, r"y_true must hold integers, .*astype\(int\)"),
-    ((Z((3, 4)), Z((3, 2)), Z((2, 5))), {}, ValueError, r"must have shape \(3, 5\), got \(3, 4\)"),
-    ((Z(3, int), Z((3, 5)), Z((2, 5))), {}, ValueError, r'kernel_layout="vd"'),
-    ((Z(3, int), Z((3, 4)), Z((2, 5))), {}, ValueError, r"with the D = 2 of kernel"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5)), Z(4)), {}, ValueError, r"bias must have shape \(V,\) = \(5,\)"),
-    ((Z(3, int) - 1, Z((3, 2)), Z((2, 5))), {}, ValueError, r"got -1 at y_true\[0\]"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5))), {"chunk": 0}, ValueError, r"chunk must be .* got 0"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5))), {"axis_name": "model"}, ValueError, r"axis of the shard_map"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5))), {"implementation": "xls"}, ValueError, r"mean 'xla'"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5))), {"temperature": 0.0}, ValueError, r"temperature must be in"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5))), {"shift": 4}, ValueError, r"shift must be a whole number"),
-    ((Z(3, int), Z((3, 2)), Z((2, 5))), {"class_weight": Z(4)}, ValueError, r"class_weight must"),
-]  # fmt: skip
+    ((Z(3), HIDDEN, KERNEL), {}, TypeError, r"y_true must hold integers, .*astype\(int\)"),
+    ((Z((3, 4)), HIDDEN, KERNEL), {}, ValueError, r"must have shape \(3, 5\), got \(3, 4\)"),
+    ((LABELS, Z((3, 5)), KERNEL), {}, ValueError, r'kernel_layout="vd"'),
+    ((LABELS, Z((3, 4)), KERNEL), {}, ValueError, r"with the D = 2 of kernel"),
+    ((LABELS, HIDDEN, KERNEL, Z(4)), {}, ValueError, r"bias must have shape \(V,\) = \(5,\)"),
+    ((LABELS - 1, HIDDEN, KERNEL), {}, ValueError, r"got -1 at y_true\[0\]"),
+    ((LABELS, HIDDEN, KERNEL), {"chunk": 0}, ValueError, r"chunk must be .* got 0"),
+    ((LABELS, HIDDEN, KERNEL), {"axis_name": "model"}, ValueError, r"axis of the shard_map"),
+    ((LABELS, HIDDEN, KERNEL), {"implementation": "xls"}, ValueError, r"mean 'xla'"),
+    ((LABELS, HIDDEN, KERNEL), {"temperature": 0.0}, ValueError, r"temperature must be in"),
+    ((LABELS, HIDDEN, KERNEL), {"shift": 4}, ValueError, r"shift must be a whole number"),
+    ((LABELS, HIDDEN, KERNEL), {"class_weight": Z(4)}, ValueError, r"class_weight must"),
+]
 
 
 @pytest.mark.parametrize(("arguments", "options", "error", "text"), BAD)

@@ -66,7 +66,8 @@ def chunked_linear(
     Raises ValueError for shapes, sizes and names that do not fit, TypeError for wrong kinds.
 
     >>> hidden, kernel = jnp.ones((6, 2)), jnp.ones((2, 5))
-    >>> print(chunked_linear(lambda t, z: jnp.sum((z - t) ** 2, -1), jnp.zeros((6, 5)), hidden, kernel))
+    >>> squares = lambda y, z: jnp.sum((z - y) ** 2, -1)
+    >>> print(chunked_linear(squares, jnp.zeros((6, 5)), hidden, kernel))
     20.0
     """
     where = "chunked_linear"

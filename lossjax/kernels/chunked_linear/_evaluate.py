@@ -66,7 +66,14 @@ class Batch(NamedTuple):
 
 
 def make_batch(
-    where: str, y_true: Any, hidden: Any, kernel: Any, bias: Any, weight: Any, mask: Any, opt: Options
+    where: str,
+    y_true: Any,
+    hidden: Any,
+    kernel: Any,
+    bias: Any,
+    weight: Any,
+    mask: Any,
+    opt: Options,
 ) -> Batch:
     """Arrays of floats where floats are due, and shapes that fit; sentences where they do not."""
     _check.reduction(where, opt.reduction)
@@ -74,7 +81,10 @@ def make_batch(
     _check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
     _check.chunk(where, opt.chunk)
     _check.axis_name(where, opt.axis_name)
-    hidden, kernel = _check.float_array(where, "hidden", hidden), _check.float_array(where, "kernel", kernel)
+    hidden, kernel = (
+        _check.float_array(where, "hidden", hidden),
+        _check.float_array(where, "kernel", kernel),
+    )
     bias = None if bias is None else _check.float_array(where, "bias", bias)
     _check.projection(where, hidden.shape, kernel.shape, opt.kernel_layout, bias)
     with jax.numpy_dtype_promotion("standard"):
@@ -143,7 +153,9 @@ def _engine(
         hidden=batch.hidden.reshape(tokens, batch.hidden.shape[-1]),
         kernel=batch.kernel,
         bias=batch.bias,
-        y_true=jax.tree.map(lambda x: x.reshape(tokens, *x.shape[len(batch.shape) :]), batch.y_true),
+        y_true=jax.tree.map(
+            lambda x: x.reshape(tokens, *x.shape[len(batch.shape) :]), batch.y_true
+        ),
         factor=None,
         live=live,
         weighed=_spread(where, batch, None if batch.weight is None else batch.weight != 0, True),

@@ -11,7 +11,7 @@ from lossjax._types import Array
 
 def varying(x: Any) -> frozenset[str]:
     """The axes of `shard_map` over which `x` may differ from device to device."""
-    kind = getattr(x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x), "manual_axis_type")
+    kind = (x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)).manual_axis_type
     return frozenset() if kind is None else frozenset(kind.varying)
 
 

@@ -39,7 +39,9 @@ class Plan(NamedTuple):
         if self.steps == 1:
             return x
         table = x.reshape(self.lanes, self.width, *x.shape[1:])
-        part = jax.lax.dynamic_slice_in_dim(table, self._start(step), self.size, 1, allow_negative_indices=False)
+        part = jax.lax.dynamic_slice_in_dim(
+            table, self._start(step), self.size, 1, allow_negative_indices=False
+        )
         return part.reshape(self.rows, *x.shape[1:])
 
     def put(self, x: Array, part: Array, step: Array) -> Array:
@@ -52,7 +54,9 @@ class Plan(NamedTuple):
             part = jnp.where(fresh, part, self.take(x, step))
         table = x.reshape(self.lanes, self.width, *x.shape[1:])
         part = part.astype(x.dtype).reshape(self.lanes, self.size, *x.shape[1:])
-        out = jax.lax.dynamic_update_slice_in_dim(table, part, self._start(step), 1, allow_negative_indices=False)
+        out = jax.lax.dynamic_update_slice_in_dim(
+            table, part, self._start(step), 1, allow_negative_indices=False
+        )
         return out.reshape(x.shape)
 
     def fresh(self, step: Array) -> Array | None:

@@ -26,11 +26,11 @@ class Operands(NamedTuple):
 
     hidden: Array  # (tokens, D)
     kernel: Array  # (D, V), or (V, D)
-    bias: Array | None  # (V,)
+    bias: Any  # (V,), or None
     y_true: Any  # a pytree of (tokens, ...)
-    factor: Array | None  # (tokens,): of each value in the sum
-    live: Array | None  # (tokens,): false: not there at all
-    weighed: Array | None  # (tokens,): false: a weight of 0, so NaN is to have no influence
+    factor: Any  # (tokens,): of each value in the sum; None for `rows`
+    live: Any  # (tokens,), or None; false: not there at all
+    weighed: Any  # (tokens,), or None; false: a weight of 0, so NaN is to have no influence
     consts: list[Array]  # what the function of the user closes over
 
 
@@ -85,7 +85,7 @@ def _values(spec: Spec, part: Operands, z: Array, y_true: Any, consts: list[Arra
     return values, others
 
 
-def _loop(spec: Spec, ops: Operands, body: Callable[[Any, Array], Any], start: Any) -> Any:
+def _loop(spec: Spec, ops: Operands, body: Callable[[Any, Any], Any], start: Any) -> Any:
     if spec.plan.steps == 1:
         return body(start, 0)
 
@@ -145,9 +145,9 @@ def total(spec: Spec, ops: Operands) -> tuple[Array, Any]:
 def _total_jvp(spec: Spec, primals: tuple[Operands], tangents: tuple[Operands]) -> Any:
     (ops,), (dops,) = primals, tangents
     leaves, tree = jax.tree.flatten(ops)
-    dleaves = tree.flatten_up_to(dops)
+    dleaves = jax.tree.leaves(dops)
     wanted = [not isinstance(t, SymbolicZero) for t in dleaves]
-    (value, others), grads = _sweep(spec, tree.unflatten(wanted), ops)
+    (value, others), grads = _sweep(spec, jax.tree.unflatten(tree, wanted), ops)
     dvalue = _mesh.vary_as(jnp.zeros((), value.dtype), value)
     for gradient, t in zip(grads, _pick(wanted, dleaves), strict=True):
         part = _mesh.whole(jnp.sum(gradient * t.astype(gradient.dtype)), spec.axis_name)
@@ -156,7 +156,7 @@ def _total_jvp(spec: Spec, primals: tuple[Operands], tangents: tuple[Operands]) 
         return (value, others), (dvalue, others)
 
     def other_rows(moving: list[Array]) -> Any:
-        return rows(spec, tree.unflatten(_merge(wanted, leaves, moving)))[1]
+        return rows(spec, jax.tree.unflatten(tree, _merge(wanted, leaves, moving)))[1]
 
     dothers = jax.jvp(other_rows, (_pick(wanted, leaves),), (_pick(wanted, dleaves),))[1]
     return (value, others), (dvalue, dothers)

@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from jax import numpy as jnp
-
 from lossjax._reduce import Total
 from lossjax._types import Array, Hyper, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
@@ -73,6 +71,7 @@ def linear_cross_entropy(
     Source: Wijmans et al. (2024), arXiv:2411.09009, for the idea; z-loss: Chowdhery et al.
     (2022), arXiv:2204.02311; soft cap: arXiv:2408.00118.
 
+    >>> from jax import numpy as jnp
     >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[2.0, 0.0], [0.0, 2.0]])
     >>> print(linear_cross_entropy(jnp.array([0, 0]), hidden, kernel).round(4))
     1.1269
@@ -99,7 +98,7 @@ def linear_cross_entropy(
         return_terms=return_terms,
     )
     loss, parts = evaluate(where, fn, batch, values, opt)
-    return (loss, Terms(*parts, count(batch))) if return_terms else loss
+    return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
 
 
 def linear_cross_entropy_total(

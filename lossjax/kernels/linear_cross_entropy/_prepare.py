@@ -106,7 +106,9 @@ def _class_weighed(
         if opt.axis_name is not None:
             w = jax.lax.dynamic_slice_in_dim(w, jax.lax.axis_index(opt.axis_name) * here, here)
         y_true = jnp.where(jnp.isfinite(y_true), y_true, 0).astype(dtype)
-        per_token = vocabulary.total(y_true * w.reshape((1,) * (y_true.ndim - 1) + (-1,)), opt.axis_name)
+        per_token = vocabulary.total(
+            y_true * w.reshape((1,) * (y_true.ndim - 1) + (-1,)), opt.axis_name
+        )
     else:
         exists = (y_true >= 0) & (y_true < number)
         per_token = jnp.where(exists, w[jnp.where(exists, y_true, 0)], 0)
