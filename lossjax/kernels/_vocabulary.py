@@ -11,6 +11,7 @@ import jax
 from jax import numpy as jnp
 
 from lossjax import _numerics
+from lossjax._fusion import partials, settle
 from lossjax._types import Array
 
 Name: TypeAlias = str | None
@@ -60,29 +61,18 @@ def _share_change(p: Array, dz: Array, axis_name: Name) -> Array:
 
 # The shift of the exponents is found inside: jax 0.10 forgets the rule of a function in a scan
 # that gets it as a constant argument.
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def softmax(z: Array, axis_name: Name) -> Array:
+@partials(lambda dz, p, axis_name, z: _share_change(p, dz, axis_name), static=1)
+def softmax(axis_name: Name, z: Array) -> Array:
     return _share(z, largest(z, axis_name), axis_name)
 
 
-@softmax.defjvp
-def _softmax_jvp(axis_name: Name, primals: tuple[Array], tangents: tuple[Array]) -> Pair:
-    p = softmax(*primals, axis_name)
-    return p, _share_change(p, *tangents, axis_name)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+@partials(
+    lambda dz, _, axis_name, z: dz - total(softmax(axis_name, z) * dz, axis_name)[:, None], static=1
+)
 def log_softmax(axis_name: Name, z: Array) -> Array:
     # The maximum and the logarithm are kept apart: their rounded sum loses digits.
     shifted = _minus(z, largest(z, axis_name))
     return shifted - jnp.log(total(jnp.exp(shifted), axis_name))[:, None]
-
-
-@log_softmax.defjvp
-def _log_softmax_jvp(axis_name: Name, primals: tuple[Array], tangents: tuple[Array]) -> Pair:
-    (z,), (dz,) = primals, tangents
-    along = total(softmax(z, axis_name) * dz, axis_name)
-    return log_softmax(axis_name, z), dz - along[:, None]
 
 
 def valid(labels: Array, z: Array, axis_name: Name) -> Array:
@@ -104,16 +94,14 @@ def _label_logit(labels: Array, z: Array, axis_name: Name) -> Pair:
     return picked, jnp.maximum(m, picked)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+@partials(
+    lambda *_: None,  # labels have no tangent
+    lambda dz, p, axis_name, labels, z: _share_change(p, dz, axis_name),
+    static=1,
+)
 def _label_softmax(axis_name: Name, labels: Array, z: Array) -> Array:
     """softmax, by the same steps as `label_entropy`: they are made once."""
     return _share(z, _label_logit(labels, z, axis_name)[1], axis_name)
-
-
-@_label_softmax.defjvp
-def _label_softmax_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> Pair:
-    p = _label_softmax(axis_name, *primals)
-    return p, _share_change(p, tangents[1], axis_name)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -145,30 +133,27 @@ def target_entropy(axis_name: Name, t: Array, z: Array) -> Pair:
     shifted = _minus(z, m)
     log_s = jnp.log(total(jnp.exp(shifted), axis_name))
     entropy = -total(_numerics.xmuly(t, shifted - log_s[:, None]), axis_name)
-    return entropy, log_s + m[:, 0]
+    return settle(entropy), log_s + m[:, 0]
 
 
 @target_entropy.defjvp
 def _target_entropy_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> tuple[Pair, Pair]:
     (t, z), (dt, dz) = primals, tangents
-    p, log_p = softmax(z, axis_name), log_softmax(axis_name, z)
+    p, log_p = softmax(axis_name, z), log_softmax(axis_name, z)
     slope = total(t, axis_name)[:, None] * p - t
     change = total(slope * dz - dt * _numerics.finite(log_p), axis_name)
     return target_entropy(axis_name, t, z), (change, total(p * dz, axis_name))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _entropy_change(dz: Array, out: Array, axis_name: Name, z: Array) -> Array:
+    p, log_p = softmax(axis_name, z), _numerics.finite(log_softmax(axis_name, z))
+    return -total(p * (log_p + out[:, None]) * dz, axis_name)
+
+
+@partials(_entropy_change, static=1)
 def entropy(axis_name: Name, z: Array) -> Array:
     """-Σ p log p of p = softmax(z)."""
-    return -total(_numerics.xmuly(softmax(z, axis_name), log_softmax(axis_name, z)), axis_name)
-
-
-@entropy.defjvp
-def _entropy_jvp(axis_name: Name, primals: tuple[Array], tangents: tuple[Array]) -> Pair:
-    (z,), (dz,) = primals, tangents
-    p, log_p = softmax(z, axis_name), _numerics.finite(log_softmax(axis_name, z))
-    out = entropy(axis_name, z)
-    return out, -total(p * (log_p + out[:, None]) * dz, axis_name)
+    return -total(_numerics.xmuly(softmax(axis_name, z), log_softmax(axis_name, z)), axis_name)
 
 
 def first_largest(z: Array, axis_name: Name) -> Array:

@@ -1,5 +1,6 @@
 """Any per-token loss of hidden @ kernel + bias, in chunks of tokens."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,18 @@ from jax import numpy as jnp
 from lossjax import _check
 from lossjax._types import Array, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import (
+    Batch,
     Options,
     compute_dtype,
     evaluate,
     make_batch,
 )
+from lossjax.kernels.chunked_linear._mesh import automatic
 from lossjax.kernels.chunked_linear._plan import make_plan
 
 __all__ = ["chunked_linear"]
+
+WHERE = "chunked_linear"
 
 
 def chunked_linear(
@@ -61,7 +66,8 @@ def chunked_linear(
     Inside `shard_map`, `axis_name` is the axis over which V is sharded in kernel and bias; labels
     count over the whole vocabulary, and `per_token_loss` sums over the axis by itself, as those
     of `lossjax.per_token` do. Hidden states may be sharded over another axis; the result is then
-    that of the tokens which are here. Under plain `jit` all sharding is the compiler's.
+    that of the tokens which are here. Under plain `jit` all sharding is the compiler's, explicit mesh axes included;
+    the result is replicated then, and `per_token_loss` must not close over sharded arrays.
     `implementation` is "xla"; "auto" is free to choose.
     Raises ValueError for shapes, sizes and names that do not fit, TypeError for wrong kinds.
 
@@ -70,22 +76,33 @@ def chunked_linear(
     >>> print(chunked_linear(squares, jnp.zeros((6, 5)), hidden, kernel))
     20.0
     """
-    where = "chunked_linear"
     opt = Options(
         reduction, kernel_layout, chunk, compact, accumulate_dtype, implementation, axis_name
     )
-    y_true = jax.tree.map(lambda y: _check.array(where, "y_true", y), y_true)
-    batch = make_batch(where, y_true, hidden, kernel, bias, sample_weight, mask, opt)
-    for y in jax.tree.leaves(y_true):
-        _check.leading(where, "y_true", y.shape, batch.shape)
-    dtype = compute_dtype(where, batch, opt)
-    tokens = batch.hidden.size // max(1, batch.hidden.shape[-1])
-    count = make_plan(tokens, batch.hidden.shape[-1], chunk).rows
-    one = [
-        jax.tree.map(lambda y: jnp.zeros((count, *y.shape[len(batch.shape) :]), y.dtype), y_true),
-        jnp.zeros((count, batch.columns(opt)), dtype),
-    ]
+
+    def run(y_true: Any, *arrays: Any) -> Any:
+        y_true = jax.tree.map(lambda y: _check.array(WHERE, "y_true", y), y_true)
+        batch = make_batch(WHERE, y_true, *arrays, opt)
+        for y in jax.tree.leaves(y_true):
+            _check.leading(WHERE, "y_true", y.shape, batch.shape)
+        fn, consts = _converted(per_token_loss, batch, opt)
+        return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt)[0]
+
+    return automatic(run, y_true, hidden, kernel, bias, sample_weight, mask)
+
+
+def _converted(
+    per_token_loss: Callable[[Any, Array], Any], batch: Batch, opt: Options
+) -> tuple[Callable[..., Any], list[Array]]:
+    """The function with what it closes over as further arguments, once it is known to fit."""
+    features = batch.hidden.shape[-1]
+    tokens = make_plan(math.prod(batch.shape), features, opt.chunk).rows
+
+    def chunk(y: Array) -> Array:
+        return jnp.zeros((tokens, *y.shape[len(batch.shape) :]), y.dtype)
+
+    logits = jnp.zeros((tokens, batch.columns(opt)), compute_dtype(WHERE, batch, opt))
+    one = jax.tree.map(chunk, batch.y_true), logits
     fn, consts = jax.closure_convert(per_token_loss, *one)
-    values = jax.eval_shape(fn, *one, *consts)
-    _check.per_token(where, values, count, reduction)
-    return evaluate(where, lambda *args: (fn(*args), ()), batch, consts, opt)[0]
+    _check.per_token(WHERE, jax.eval_shape(fn, *one, *consts), tokens, opt.reduction)
+    return fn, consts

@@ -1,6 +1,7 @@
 """From the arrays of a caller to the engine's operands, and back to a reduced loss."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -141,7 +142,7 @@ def evaluate_total(
 def _engine(
     where: str, fn: Callable[..., Any], batch: Batch, consts: list[Array], opt: Options
 ) -> tuple[Spec, Operands, Array | None]:
-    tokens = batch.hidden.size // max(1, batch.hidden.shape[-1])
+    tokens = math.prod(batch.shape)
     plan = make_plan(tokens, batch.hidden.shape[-1], opt.chunk)
     dtype = compute_dtype(where, batch, opt)
     mask = batch.mask

@@ -1,10 +1,11 @@
 """What `shard_map` and meshes ask of a loop: types that vary over axes, partial gradients."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax import numpy as jnp
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lossjax._types import Array
 
@@ -46,6 +47,25 @@ def whole(x: Array, axis_name: str | None) -> Array:
     if axis_name is None or (share(axis_name) == 1 and axis_name not in varying(x)):
         return x
     return jax.lax.psum(x, axis_name)
+
+
+def automatic(f: Callable[..., Any], *args: Any) -> Any:
+    """`f(*args)`, with the explicit axes of a mesh left to the compiler; the result is replicated.
+
+    Slices and gathers along such an axis are errors of jax. Only arrays lose their values here.
+    """
+    leaves, tree = jax.tree.flatten(args)
+    arrays = {i: x for i, x in enumerate(leaves) if isinstance(x, jax.Array)}
+    meshes = [jax.typeof(x).sharding.mesh for x in arrays.values()]
+    mesh = next((m for m in meshes if AxisType.Explicit in m.axis_types), None)
+    if mesh is None:
+        return f(*args)
+
+    def of_arrays(arrays: dict[int, Array]) -> Any:
+        return f(*jax.tree.unflatten(tree, [arrays.get(i, x) for i, x in enumerate(leaves)]))
+
+    replicated = NamedSharding(mesh, PartitionSpec())
+    return jax.sharding.auto_axes(of_arrays, out_sharding=replicated)(arrays)
 
 
 def partitioned(*arrays: Array) -> bool:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from lossjax._reduce import Total
 from lossjax._types import Array, Hyper, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
-from lossjax.kernels.linear_cross_entropy._prepare import HYPERS, count, prepare
+from lossjax.kernels.chunked_linear._mesh import automatic
+from lossjax.kernels.linear_cross_entropy._prepare import WHERE, count, prepare
 
 __all__ = ["Terms", "linear_cross_entropy", "linear_cross_entropy_total"]
 
@@ -76,41 +77,44 @@ def linear_cross_entropy(
     >>> print(linear_cross_entropy(jnp.array([0, 0]), hidden, kernel).round(4))
     1.1269
     """
-    where = "linear_cross_entropy"
     opt = Options(
         reduction, kernel_layout, chunk, compact, accumulate_dtype, implementation, axis_name
     )
-    hypers = {
-        "soft_cap": soft_cap,
-        "temperature": temperature,
-        "label_smoothing": label_smoothing,
-        "z_loss": z_loss,
-    }
-    batch, fn, values = prepare(
-        where,
-        y_true,
-        (hidden, kernel, bias),
-        (sample_weight, mask, class_weight),
-        opt,
-        hypers,
-        ignore_class=ignore_class,
-        shift=shift,
-        return_terms=return_terms,
-    )
-    loss, parts = evaluate(where, fn, batch, values, opt)
-    return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
+
+    def run(*arrays: Any) -> Any:
+        batch, fn, values = prepare(*arrays, opt, ignore_class, shift, return_terms)
+        loss, parts = evaluate(WHERE, fn, batch, values, opt)
+        return (loss, Terms(*parts, count(batch))) if return_terms else loss
+
+    weights = sample_weight, mask, class_weight
+    hypers = soft_cap, temperature, label_smoothing, z_loss
+    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
 
 
 def linear_cross_entropy_total(
-    y_true: Input, hidden: Input, kernel: Input, bias: Input | None = None, **options: Any
+    y_true: Input,
+    hidden: Input,
+    kernel: Input,
+    bias: Input | None = None,
+    *,
+    sample_weight: Input | None = None,
+    mask: Input | None = None,
+    class_weight: Input | None = None,
+    soft_cap: Hyper | None = None,
+    temperature: Hyper = 1.0,
+    label_smoothing: Hyper = 0.0,
+    z_loss: Hyper = 0.0,
+    ignore_class: int | None = None,
+    shift: int = 0,
+    **options: Any,
 ) -> Total:
     """`linear_cross_entropy` as a `Total`: those of the parts of a batch add up to the whole."""
-    where = "linear_cross_entropy"
-    weights = tuple(options.pop(k, None) for k in ("sample_weight", "mask", "class_weight"))
-    hypers = {k: options.pop(k) for k in HYPERS if k in options}
-    fixed = {"ignore_class": options.pop("ignore_class", None), "shift": options.pop("shift", 0)}
     opt = Options(**options)
-    batch, fn, values = prepare(
-        where, y_true, (hidden, kernel, bias), weights, opt, hypers, **fixed, return_terms=False
-    )
-    return evaluate_total(where, fn, batch, values, opt)
+
+    def run(*arrays: Any) -> Total:
+        batch, fn, values = prepare(*arrays, opt, ignore_class, shift, False)
+        return evaluate_total(WHERE, fn, batch, values, opt)
+
+    weights = sample_weight, mask, class_weight
+    hypers = soft_cap, temperature, label_smoothing, z_loss
+    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)

@@ -19,6 +19,8 @@ from lossjax.kernels.chunked_linear._evaluate import (
     make_batch,
 )
 
+WHERE = "linear_cross_entropy"
+
 # Each with the values that switch it off, and its range. A traced value is never off.
 HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "soft_cap": ((None, math.inf), "(0, inf)"),
@@ -29,40 +31,39 @@ HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 def prepare(
-    where: str,
     y_true: Any,
     y_pred: tuple[Any, Any, Any],
     weights: tuple[Any, Any, Any],
+    hypers: tuple[Any, ...],
     opt: Options,
-    hypers: dict[str, Any],
-    *,
     ignore_class: int | None,
     shift: int,
     return_terms: bool,
 ) -> tuple[Batch, Callable[..., Any], list[Array]]:
     """The batch, the function of a chunk's logits, and the hyperparameters that it is to get."""
     sample_weight, mask, class_weight = weights
-    y_true = _check.array(where, "y_true", y_true)
-    batch = make_batch(where, y_true, *y_pred, sample_weight, mask, opt)
+    y_true = _check.array(WHERE, "y_true", y_true)
+    batch = make_batch(WHERE, y_true, *y_pred, sample_weight, mask, opt)
     number = classes(batch, opt)
-    _check.labels_or_targets(where, y_true, batch.shape, batch.columns(opt))
+    _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
-        _check.class_numbers(where, y_true, number, ignore_class)
-        y_true = y_true if y_true.dtype == jnp.int64 else y_true.astype(jnp.int32)
-    batch = _shifted(where, batch._replace(y_true=y_true), shift)
+        _check.class_numbers(WHERE, y_true, number, ignore_class)
+        y_true = _check.labels(WHERE, y_true)
+    batch = _shifted(batch._replace(y_true=y_true), shift)
     if ignore_class is not None:
         if is_targets(y_true):
-            raise ValueError(f"{where}: ignore_class needs class numbers, y_true holds targets.")
+            raise ValueError(f"{WHERE}: ignore_class needs class numbers, y_true holds targets.")
         own = batch.values_of(batch.y_true) != ignore_class
-        mask = own if batch.mask is None else _check.joint_mask(where, batch.mask, own)
+        mask = own if batch.mask is None else _check.joint_mask(WHERE, batch.mask, own)
         batch = batch._replace(mask=mask)
-    dtype = compute_dtype(where, batch, opt)
-    if not (class_weight is None or (isinstance(class_weight, (int, float)) and class_weight == 1)):
-        batch = _class_weighed(where, batch, class_weight, number, dtype, opt)
-    for name, value in hypers.items():
+    dtype = compute_dtype(WHERE, batch, opt)
+    if not _is_off(class_weight, (1.0,)):
+        batch = _class_weighed(batch, class_weight, number, dtype, opt)
+    named = dict(zip(HYPERS, hypers, strict=True))
+    for name, value in named.items():
         if value is not None:
-            _check.within(where, name, value, HYPERS[name][1])
-    on = {name: v for name, v in hypers.items() if not _is_off(v, HYPERS[name][0])}
+            _check.within(WHERE, name, value, HYPERS[name][1])
+    on = {name: v for name, v in named.items() if not _is_off(v, HYPERS[name][0])}
     fn = functools.partial(token_loss, tuple(on), opt.axis_name, return_terms)
     return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
 
@@ -75,9 +76,9 @@ def _is_off(value: Any, off: tuple[Any, ...]) -> bool:
     return value is None or (isinstance(value, (int, float)) and value in off)
 
 
-def _shifted(where: str, batch: Batch, shift: int) -> Batch:
+def _shifted(batch: Batch, shift: int) -> Batch:
     """Labels, weights and masks moved to the tokens which are to predict them."""
-    _check.shift(where, shift, batch.shape)
+    _check.shift(WHERE, shift, batch.shape)
     if shift == 0:
         return batch
     length = batch.shape[-1]
@@ -92,13 +93,11 @@ def _shifted(where: str, batch: Batch, shift: int) -> Batch:
     )
 
 
-def _class_weighed(
-    where: str, batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options
-) -> Batch:
+def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options) -> Batch:
     """`batch` with the class weights multiplied into the weights of the tokens."""
-    w = _check.array(where, "class_weight", class_weight).astype(dtype)
+    w = _check.array(WHERE, "class_weight", class_weight).astype(dtype)
     if w.shape not in ((), (number,)):
-        raise ValueError(f"{where}: class_weight must have shape ({number},), got {w.shape}.")
+        raise ValueError(f"{WHERE}: class_weight must have shape ({number},), got {w.shape}.")
     w = jnp.broadcast_to(w, (number,))
     y_true = batch.values_of(batch.y_true)
     if is_targets(y_true):
@@ -114,7 +113,7 @@ def _class_weighed(
         per_token = jnp.where(exists, w[jnp.where(exists, y_true, 0)], 0)
     if batch.weight is not None:
         like, weight = _check.aligned(per_token, batch.weight.astype(dtype))
-        _check.weights_fit(where, like.shape, weight.shape)
+        _check.weights_fit(WHERE, like.shape, weight.shape)
         per_token = like * weight
     return batch._replace(weight=per_token)
 
