@@ -95,7 +95,7 @@ def _label_logit(labels: Array, z: Array, axis_name: Name) -> Pair:
 
 
 @partials(
-    lambda *_: None,  # labels have no tangent
+    lambda dlabels, *_: dlabels,  # never called: integers have no tangent
     lambda dz, p, axis_name, labels, z: _share_change(p, dz, axis_name),
     static=1,
 )

@@ -66,8 +66,9 @@ def chunked_linear(
     Inside `shard_map`, `axis_name` is the axis over which V is sharded in kernel and bias; labels
     count over the whole vocabulary, and `per_token_loss` sums over the axis by itself, as those
     of `lossjax.per_token` do. Hidden states may be sharded over another axis; the result is then
-    that of the tokens which are here. Under plain `jit` all sharding is the compiler's, explicit mesh axes included;
-    the result is replicated then, and `per_token_loss` must not close over sharded arrays.
+    that of the tokens which are here. Under plain `jit` all sharding is the compiler's. So it is
+    on explicit mesh axes: the result is replicated, and what `per_token_loss` closes over is not
+    to be sharded.
     `implementation` is "xla"; "auto" is free to choose.
     Raises ValueError for shapes, sizes and names that do not fit, TypeError for wrong kinds.
 
@@ -82,7 +83,7 @@ def chunked_linear(
 
     def run(y_true: Any, *arrays: Any) -> Any:
         y_true = jax.tree.map(lambda y: _check.array(WHERE, "y_true", y), y_true)
-        batch = make_batch(WHERE, y_true, *arrays, opt)
+        batch = make_batch(WHERE, opt, y_true, *arrays)
         for y in jax.tree.leaves(y_true):
             _check.leading(WHERE, "y_true", y.shape, batch.shape)
         fn, consts = _converted(per_token_loss, batch, opt)

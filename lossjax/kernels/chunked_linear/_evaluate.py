@@ -68,13 +68,13 @@ class Batch(NamedTuple):
 
 def make_batch(
     where: str,
+    opt: Options,
     y_true: Any,
     hidden: Any,
     kernel: Any,
     bias: Any,
     weight: Any,
     mask: Any,
-    opt: Options,
 ) -> Batch:
     """Arrays of floats where floats are due, and shapes that fit; sentences where they do not."""
     _check.reduction(where, opt.reduction)

@@ -82,9 +82,9 @@ def linear_cross_entropy(
     )
 
     def run(*arrays: Any) -> Any:
-        batch, fn, values = prepare(*arrays, opt, ignore_class, shift, return_terms)
+        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
         loss, parts = evaluate(WHERE, fn, batch, values, opt)
-        return (loss, Terms(*parts, count(batch))) if return_terms else loss
+        return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
 
     weights = sample_weight, mask, class_weight
     hypers = soft_cap, temperature, label_smoothing, z_loss
@@ -112,7 +112,7 @@ def linear_cross_entropy_total(
     opt = Options(**options)
 
     def run(*arrays: Any) -> Total:
-        batch, fn, values = prepare(*arrays, opt, ignore_class, shift, False)
+        batch, fn, values = prepare(opt, ignore_class, shift, False, *arrays)
         return evaluate_total(WHERE, fn, batch, values, opt)
 
     weights = sample_weight, mask, class_weight

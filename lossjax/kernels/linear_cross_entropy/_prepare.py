@@ -31,19 +31,19 @@ HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 def prepare(
-    y_true: Any,
-    y_pred: tuple[Any, Any, Any],
-    weights: tuple[Any, Any, Any],
-    hypers: tuple[Any, ...],
     opt: Options,
     ignore_class: int | None,
     shift: int,
     return_terms: bool,
+    y_true: Any,
+    y_pred: tuple[Any, Any, Any],
+    weights: tuple[Any, Any, Any],
+    hypers: tuple[Any, ...],
 ) -> tuple[Batch, Callable[..., Any], list[Array]]:
     """The batch, the function of a chunk's logits, and the hyperparameters that it is to get."""
     sample_weight, mask, class_weight = weights
     y_true = _check.array(WHERE, "y_true", y_true)
-    batch = make_batch(WHERE, y_true, *y_pred, sample_weight, mask, opt)
+    batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask)
     number = classes(batch, opt)
     _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
