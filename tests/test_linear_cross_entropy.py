@@ -45,24 +45,23 @@ HYPERS = ("soft_cap", "temperature", "label_smoothing", "z_loss")
 # The floats that a case moves beside hidden and kernel, and the options that stay.
 CASES = {
     "plain": ((), {}),
-    "bias": (("bias",), {}),
-    "options": (("bias", *HYPERS), {}),
-    "targets": (("targets", *HYPERS), {}),
-    "weights": (("sample_weight", "class_weight"), {"masked": True}),
     "everything": (
         ("bias", "sample_weight", "class_weight", *HYPERS),
         {"masked": True, "ignore_class": 5},
     ),
-    "weighed targets": (("targets", "sample_weight", "class_weight"), {"masked": True}),
-    "sum": (("sample_weight",), {"reduction": "sum", "masked": True}),
-    "batch": (("sample_weight",), {"reduction": "sum_over_batch_size"}),
-    "mean": ((), {"reduction": "mean", "masked": True}),
+    "mean": (("bias", *HYPERS), {"reduction": "mean", "masked": True}),
+    "targets": (
+        ("targets", "sample_weight", "class_weight", *HYPERS),
+        {"masked": True, "reduction": "sum"},
+    ),
     "none": (("bias", "sample_weight", *HYPERS), {"reduction": "none", "masked": True}),
-    "targets, none": (("targets",), {"reduction": None}),
-    "vd": (("bias", "z_loss"), {"kernel_layout": "vd"}),
-    "vd, none": (("bias",), {"kernel_layout": "vd", "reduction": "none"}),
+    "targets, none": (("targets",), {"reduction": None, "kernel_layout": "vd"}),
+    "vd": (
+        ("bias", "sample_weight", "z_loss"),
+        {"reduction": "sum_over_batch_size", "kernel_layout": "vd"},
+    ),
     "compact": (("bias", "sample_weight", "z_loss"), {"masked": True, "compact": True}),
-}  # fmt: skip
+}
 
 
 def case(name, fn, data, **more):
@@ -104,10 +103,14 @@ def derivatives(f, at, tangent):
     def along(x):
         return jax.jvp(f, (x,), (tangent,))[1]
 
+    def projected(x):
+        return sum(map(jnp.vdot, jax.tree.leaves(jax.grad(f)(x)), jax.tree.leaves(tangent)))
+
     value, grad = jax.value_and_grad(f)(at)
     slope, reverse_over_forward = jax.value_and_grad(along)(at)
     forward_over_reverse = jax.jvp(jax.grad(f), (at,), (tangent,))[1]
-    return value, grad, slope, reverse_over_forward, forward_over_reverse
+    reverse_over_reverse = jax.grad(projected)(at)
+    return value, grad, slope, reverse_over_forward, forward_over_reverse, reverse_over_reverse
 
 
 def compiled(f, *args):
@@ -140,7 +143,7 @@ SIZES = [  # tokens, features, classes, chunk
 
 
 @pytest.mark.parametrize(("tokens", "features", "classes", "chunk"), SIZES)
-@pytest.mark.parametrize("name", ["everything", "targets", "none"])
+@pytest.mark.parametrize("name", ["everything", "targets"])
 def test_sizes_that_nothing_divides(name, tokens, features, classes, chunk):
     data = draw(0, tokens, features, classes)
     if classes < 6:
@@ -150,8 +153,47 @@ def test_sizes_that_nothing_divides(name, tokens, features, classes, chunk):
         exact = jax.tree.map(widened, data)
         wanted, at_exact = case(name, dense, exact)
         want = jax.tree.map(np.asarray, compiled(jax.value_and_grad(wanted), at_exact))
-    close(compiled(jax.value_and_grad(ours), at), want, 2e-5)
+    got = compiled(jax.value_and_grad(ours), at)
+    try:
+        close(got, want, 1e-5)
+    except AssertionError:
+        # Sums that cancel: with one token the mean does not depend on its weight. There the
+        # dense form in float32 is as far off, and ours may be no further.
+        plain = compiled(jax.value_and_grad(case(name, dense, data)[0]), at)
+        close(got, want, max(1e-5, 1.1 * furthest(plain, want)))
+
+
+def furthest(got, want):
+    """The error that `close` measures."""
+    pairs = zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True)
+    return max(np.abs(a - b).max() / max(1e-3, np.abs(b).max()) for a, b in pairs)
 
 
 def widened(x):
     return x.astype(np.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+@pytest.mark.parametrize("name", ["everything", "none"])
+def test_vmap_and_jacfwd(name):
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64)
+
+        def both(fn, **more):
+            f, at = case(name, fn, data, **more)
+            scalars = {k: at[k] for k in HYPERS}
+            batch = jax.tree.map(lambda x: jnp.stack([x, 0.9 * x]), at)
+            jacobian = jax.jacfwd(lambda some: f(at | some))
+            return compiled(lambda b, s: (jax.vmap(jax.grad(f))(b), jacobian(s)), batch, scalars)
+
+        close(both(lossjax.linear_cross_entropy, chunk=5), both(dense), 1e-10)
+
+
+def test_memory():
+    """At most 1/16 of the logits, beside the gradients, at a size where it matters."""
+    tokens, features, classes = 2048, 512, 32768
+    f = lambda h, k, y: lossjax.linear_cross_entropy(y, h, k)  # noqa: E731
+    shapes = (tokens, features), (features, classes), (tokens,)
+    dtypes = (jnp.float32, jnp.float32, jnp.int32)
+    structs = map(jax.ShapeDtypeStruct, shapes, dtypes)
+    program = jax.jit(jax.value_and_grad(f, (0, 1))).lower(*structs).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= 4 * tokens * classes / 16

@@ -156,24 +156,6 @@ def test_a_term_has_its_derivative():
     close(jax.grad(entropy)(data["kernel"]), jax.grad(wanted)(data["kernel"]), 1e-5)
 
 
-def test_vmap_and_jacfwd():
-    data = draw()
-    kernels = jnp.stack([data["kernel"], 2 * data["kernel"]])
-    caps = jnp.array([2.0, 3.0])
-
-    def both_of(fn):
-        def f(kernel, cap):
-            return fn(data["labels"], data["hidden"], kernel, soft_cap=cap)
-
-        return compiled(
-            lambda k, c: (jax.vmap(jax.grad(f, (0, 1)))(k, c), jax.jacfwd(f, 1)(k[0], c[0])),
-            kernels, caps,
-        )  # fmt: skip
-
-    ours = lambda *args, **kw: lossjax.linear_cross_entropy(*args, **kw, chunk=5)  # noqa: E731
-    close(both_of(ours), both_of(dense), 1e-5)
-
-
 TEACHER = [
     (per_token.kl_divergence, {}),
     (per_token.reverse_kl_divergence, {}),

@@ -1,5 +1,6 @@
 """Any per-token loss of hidden @ kernel + bias, in chunks of tokens."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from lossjax.kernels.chunked_linear._evaluate import (
     evaluate,
     make_batch,
 )
-from lossjax.kernels.chunked_linear._mesh import automatic
+from lossjax.kernels.chunked_linear._mesh import automatic, vary_as, varying
 from lossjax.kernels.chunked_linear._plan import make_plan
 
 __all__ = ["chunked_linear"]
@@ -86,24 +87,39 @@ def chunked_linear(
         batch = make_batch(WHERE, opt, y_true, *arrays)
         for y in jax.tree.leaves(y_true):
             _check.leading(WHERE, "y_true", y.shape, batch.shape)
-        fn, consts = _converted(per_token_loss, batch, opt)
-        return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt)[0]
+        fn, consts, sweep = _converted(per_token_loss, batch, opt)
+        return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt, sweep)[0]
 
     return automatic(run, y_true, hidden, kernel, bias, sample_weight, mask)
 
 
 def _converted(
     per_token_loss: Callable[[Any, Array], Any], batch: Batch, opt: Options
-) -> tuple[Callable[..., Any], list[Array]]:
-    """The function with what it closes over as further arguments, once it is known to fit."""
+) -> tuple[Callable[..., Any], list[Array], bool]:
+    """The function with what it closes over as further arguments, once it is known to fit.
+
+    And whether one sweep can make the gradients of these. Where they are equal on all devices of
+    a `shard_map` it would find their sum over the devices, which the value here does not have.
+    """
     features = batch.hidden.shape[-1]
     tokens = make_plan(math.prod(batch.shape), features, opt.chunk).rows
+    others = batch.weight, batch.mask
+
+    def like(x: Array, *arrays: Any) -> Array:
+        return functools.reduce(vary_as, (a for a in arrays if a is not None), x)
 
     def chunk(y: Array) -> Array:
-        return jnp.zeros((tokens, *y.shape[len(batch.shape) :]), y.dtype)
+        zeros = jnp.zeros((tokens, *y.shape[len(batch.shape) :]), y.dtype)
+        return like(zeros, y, *(others if jnp.issubdtype(y.dtype, jnp.floating) else ()))
 
     logits = jnp.zeros((tokens, batch.columns(opt)), compute_dtype(WHERE, batch, opt))
+    logits = like(logits, batch.hidden, batch.kernel, batch.bias, *others)
     one = jax.tree.map(chunk, batch.y_true), logits
     fn, consts = jax.closure_convert(per_token_loss, *one)
     _check.per_token(WHERE, jax.eval_shape(fn, *one, *consts), tokens, opt.reduction)
-    return fn, consts
+    # Without such arrays the function itself: a converted one is fixed to the types of `one`.
+    return (
+        fn if consts else per_token_loss,
+        consts,
+        not any(varying(logits) - varying(c) for c in consts),
+    )

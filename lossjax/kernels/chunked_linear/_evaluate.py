@@ -108,7 +108,12 @@ def compute_dtype(where: str, batch: Batch, opt: Options) -> Any:
 
 
 def evaluate(
-    where: str, fn: Callable[..., Any], batch: Batch, consts: list[Array], opt: Options
+    where: str,
+    fn: Callable[..., Any],
+    batch: Batch,
+    consts: list[Array],
+    opt: Options,
+    sweep: bool = True,
 ) -> tuple[Any, Any]:
     """The reduced loss, and the other values of every token; see `Spec.fn`."""
     spec, ops, order = _engine(where, fn, batch, consts, opt)
@@ -117,7 +122,7 @@ def evaluate(
     def reduce(values: Array) -> Array:
         return _reduce.reduce(where, values, weight, batch.mask, opt.reduction)
 
-    if opt.reduction in (None, "none") or 0 in batch.shape:
+    if opt.reduction in (None, "none") or 0 in batch.shape or not sweep:
         return jax.tree.map(reduce, _unflatten(batch, order, rows(spec, ops)))
     factor = _factor(batch, spec, reduce, order)
     loss, others = total(spec, ops._replace(factor=factor))
