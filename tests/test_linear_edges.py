@@ -88,6 +88,8 @@ def test_bfloat16_accumulates_in_float32():
     fn = lambda at: lossjax.linear_cross_entropy(data["labels"], **at, chunk=8)  # noqa: E731
     value, grad = compiled(jax.value_and_grad(fn), at)
     assert (value.dtype, grad["kernel"].dtype) == (jnp.float32, jnp.bfloat16)
+    narrow = losses.LinearCrossEntropy(accumulate_dtype="bfloat16", chunk=512)
+    assert narrow(data["labels"], tuple(at.values())).dtype == jnp.bfloat16
     wide = jax.tree.map(lambda x: x.astype(jnp.float32), at)
     wanted = jax.value_and_grad(lambda at: dense(data["labels"], **at))(wide)
     close(value, wanted[0], 1e-5)

@@ -24,6 +24,7 @@ class LinearCrossEntropy(Loss):
     """
 
     fn = linear_cross_entropy
+    aliases = ("linear_cross_entropy",)
     domain = "hidden"
     ignore_class: int | None = static(default=None, types=(int, NoneType))
     class_weight: Hyper = 1.0
@@ -35,6 +36,7 @@ class LinearCrossEntropy(Loss):
     kernel_layout: str = static(default="dv", types=(str,))
     chunk: int | str = static(default="auto", types=(int, str))
     compact: bool = static(default=False)
+    accumulate_dtype: str | None = static(default=None, types=(str, NoneType))
     implementation: str = static(default="auto", types=(str,))
     axis_name: str | None = static(default=None, types=(str, NoneType))
     reduction: Reduction = static(default="mean_with_sample_weight", kw_only=True)
