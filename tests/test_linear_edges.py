@@ -47,6 +47,17 @@ def test_ignored_rows_may_hold_nan():
         assert not slopes["hidden"][dead].any()
 
 
+def test_nan_is_seen():
+    """At a size at which XLA hands the sums to a library whose minimum may drop a NaN."""
+    data = draw(tokens=(256,), features=8, classes=4096)
+    kernel = data["kernel"].at[0, 2000].set(jnp.nan)
+    f = jax.jit(lambda k: lossjax.linear_cross_entropy(
+        data["labels"], data["hidden"], k, reduction="none"
+    ))  # fmt: skip
+    assert jnp.isnan(f(kernel)).all()
+    assert jnp.isfinite(f(data["kernel"])).all()
+
+
 @pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum", "mean", "none"])
 def test_nothing_counts(reduction):
     data = draw()

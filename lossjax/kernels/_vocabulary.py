@@ -44,10 +44,11 @@ def largest(z: Array, axis_name: Name) -> Array:
 def _minus(z: Array, m: Array) -> Array:
     """z - m, and 0 where both are inf: an infinite logit has won.
 
-    Not as a `where` with a 0: that constant would be kept as an array of the size of z.
+    Not as a `where` with a 0: that constant would be kept as an array of the size of z. z comes
+    second because a NaN that comes first is dropped: see `_fusion`.
     """
     m = _numerics.finite(m)
-    return jnp.minimum(z, m) - m
+    return jnp.minimum(m, z) - m
 
 
 def _share(z: Array, m: Array, axis_name: Name) -> Array:
