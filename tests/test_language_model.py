@@ -1,4 +1,4 @@
-"""The examples run, and learn."""
+"""The language model of the examples runs, learns, and saves memory."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_language_model():
-    program = EXAMPLES / "02_language_model.py"
+    program = EXAMPLES / "10_language_model.py"
     done = subprocess.run(
         [sys.executable, program, "--steps", "12"], capture_output=True, text=True, check=True
     )
