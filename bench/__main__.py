@@ -14,6 +14,7 @@ MEASURED = {
     "scaling": "time per element, from small inputs to large ones",
     "memory": "what the compiled program needs beside its inputs and results",
     "compile": "time of the first call, tracing and compiling included",
+    "linear-ce": "time and memory of the loss that never makes the logits, over V and chunks",
 }
 OTHER = {
     "devices": "what programs cost on TPUs and GPUs that are not here (estimates)",
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if argv and argv[0] == name:
             # Only now: jax reads its settings when it is imported.
-            module = importlib.import_module(f"bench.{name}")
+            module = importlib.import_module(f"bench.{name.replace('-', '_')}")
             module.add_arguments(command)
     args = parser.parse_args(argv)
     args.argv = argv

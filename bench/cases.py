@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from lossjax import Loss, losses, testing
 
 KEPT = 0.8  # share of the rows that a mask keeps
+FEATURES = 512  # of the hidden states of LinearCrossEntropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Case:
     shape: tuple[int, ...]
     dtype: str = "float32"
     weighting: str = "none"
+    kept: ClassVar[float] = KEPT
 
     @property
     def name(self) -> str:
@@ -37,7 +39,7 @@ class Case:
     @property
     def is_elementwise(self) -> bool:
         """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
-        return self.loss.domain not in ("embedding", "sequence")
+        return self.loss.domain not in ("embedding", "hidden", "sequence")
 
     def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
         """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
@@ -53,13 +55,39 @@ class Case:
         rows = np.random.default_rng([seed, 1]).uniform(size=self.shape[0])
         if self.weighting == "weight":
             return ((rows + 0.5).astype(np.float32),)
-        return (rows < KEPT,) if self.weighting == "mask" else ()
+        return (rows < self.kept,) if self.weighting == "mask" else ()
 
     def structs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """The shapes and dtypes of `inputs`, for a program that is compiled but not run."""
         few = dataclasses.replace(self, shape=(2, *self.shape[1:])).inputs()
         rows = self.shape[:1]
         return tuple(jax.ShapeDtypeStruct(rows + x.shape[1:], x.dtype) for x in few)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearCase(Case):
+    """Labels, and (hidden, kernel) for `y_pred`; `shape` is that of the logits.
+
+    A mask keeps half of the tokens, as the prompts of fine-tuning do.
+    """
+
+    kept: ClassVar[float] = 0.5
+
+    def inputs(self, seed: int = 0) -> tuple[Any, ...]:
+        rng = np.random.default_rng(seed)
+        rows, classes = self.shape
+        y_true = rng.integers(0, classes, rows, np.int32)
+        hidden = rng.normal(size=(rows, FEATURES))
+        kernel = rng.normal(size=(FEATURES, classes)) / FEATURES**0.5
+        y_pred = tuple(x.astype(jnp.dtype(self.dtype)) for x in (hidden, kernel))
+        return y_true, y_pred, *self._weights(seed)
+
+    def structs(self) -> tuple[Any, ...]:
+        rows, classes = self.shape
+        struct, dtype = jax.ShapeDtypeStruct, jnp.dtype(self.dtype)
+        y_pred = struct((rows, FEATURES), dtype), struct((FEATURES, classes), dtype)
+        weights = (struct(x.shape, x.dtype) for x in self._weights(0))
+        return struct((rows,), np.int32), y_pred, *weights
 
 
 def loss_classes() -> list[type[Loss]]:
@@ -95,6 +123,8 @@ def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape`, or one like it for losses that compare all rows or run step by step."""
     if loss.domain == "embedding":
         return min(shape[0], 1024), min(shape[-1], 64)
+    if loss.domain == "hidden":
+        return shape[0], shape[-1]
     if loss.domain == "sequence" and len(shape) != 3:
         return min(shape[0], 16), 64, min(shape[-1], 128)
     return shape
@@ -111,6 +141,7 @@ def cases(
     found: dict[tuple[object, ...], Case] = {}
     for cls, shape, dtype in itertools.product(classes, shapes, dtypes):
         for loss, weighting in itertools.product(configurations(cls), weightings):
-            case = Case(loss, fitted(loss, shape), dtype, weighting)
+            kind = LinearCase if loss.domain == "hidden" else Case
+            case = kind(loss, fitted(loss, shape), dtype, weighting)
             found.setdefault((case.name, case.shape, dtype, weighting), case)
     return list(found.values())

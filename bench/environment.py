@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from bench.record import Record, Row, one_line
 
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
-LIBRARIES = ("jax", "jaxlib", "keras", "optax", "torch", "numpy")
+LIBRARIES = ("jax", "jaxlib", "keras", "optax", "torch", "jax-cce", "tokamax", "numpy")
 FLAGS = (
     "JAX_PLATFORMS",
     "JAX_ENABLE_X64",

@@ -4,6 +4,18 @@ from lossjax import devices as devices
 from lossjax import losses
 from lossjax._base import Loss, static
 from lossjax._reduce import Total
+from lossjax.kernels import per_token
+from lossjax.kernels.chunked_linear import chunked_linear
+from lossjax.kernels.linear_cross_entropy import linear_cross_entropy
 
-__all__ = ["Loss", "Total", "devices", "losses", "static"]
+__all__ = [
+    "Loss",
+    "Total",
+    "chunked_linear",
+    "devices",
+    "linear_cross_entropy",
+    "losses",
+    "per_token",
+    "static",
+]
 __version__ = "0.1.0"

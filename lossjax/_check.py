@@ -252,6 +252,130 @@ def broadcast_shape(where: str, mask: tuple[int, ...], weight: tuple[int, ...]) 
         ) from None
 
 
+def float_array(where: str, name: str, value: Any) -> Array:
+    """An array in its own floating dtype; integers and booleans become float32."""
+    out = array(where, name, value)
+    return out if jnp.issubdtype(out.dtype, jnp.floating) else out.astype(jnp.float32)
+
+
+def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(
+            f"{where}: {name} must be one of {known}, got {value!r}.{nearest(value, known)}"
+        )
+
+
+def chunk(where: str, value: Any) -> None:
+    """A positive number of tokens, or "auto"."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value != "auto" and not (whole and value > 0):
+        raise ValueError(
+            f'{where}: chunk must be "auto" or a positive number of tokens, got {value!r}.'
+        )
+
+
+def axis_name(where: str, value: Any) -> None:
+    """None, or an axis of the `shard_map` that is being traced."""
+    try:
+        value is None or jax.lax.axis_size(value)
+    except (NameError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where}: axis_name must be an axis of the shard_map around the call, got {value!r}. "
+            f"Under plain jit leave it out: there the compiler partitions the computation."
+        ) from error
+
+
+def projection(
+    where: str, hidden: tuple[int, ...], kernel: tuple[int, ...], layout: str, bias: Array | None
+) -> None:
+    """Hidden states, kernel and bias have D and V in common."""
+    if len(kernel) != 2:
+        raise ValueError(f"{where}: kernel must have shape {_LAYOUT[layout]}, got {kernel}.")
+    d, v = kernel if layout == "dv" else kernel[::-1]
+    if not hidden or hidden[-1] != d:
+        other = "vd" if layout == "dv" else "dv"
+        turned = bool(hidden) and hidden[-1] == v
+        hint = f' Pass kernel_layout="{other}" for a kernel {_LAYOUT[other]}.' if turned else ""
+        raise ValueError(
+            f"{where}: hidden must have shape (..., D) with the D = {d} of kernel, of shape "
+            f"{kernel} = {_LAYOUT[layout]}, got {hidden}.{hint}"
+        )
+    if bias is not None and bias.shape != (v,):
+        raise ValueError(f"{where}: bias must have shape (V,) = ({v},), got {bias.shape}.")
+
+
+_LAYOUT = {"dv": "(D, V)", "vd": "(V, D)"}
+
+
+def leading(where: str, name: str, shape: tuple[int, ...], tokens: tuple[int, ...]) -> None:
+    """`shape` starts with that of the tokens."""
+    if shape[: len(tokens)] != tokens:
+        raise ValueError(
+            f"{where}: {name} must start with the shape of hidden without its last axis, "
+            f"{tokens}, got {shape}."
+        )
+
+
+def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
+    """What a per-token function returns for so many tokens."""
+    shapes = [v.shape for v in jax.tree.leaves(values)]
+    if any(shape != (tokens,) for shape in shapes):
+        raise ValueError(
+            f"{where}: per_token_loss must return one value a token, of shape ({tokens},) for "
+            f"this chunk, got {shapes[0] if len(shapes) == 1 else shapes}."
+        )
+    if reduction not in (None, "none") and not hasattr(values, "shape"):
+        raise ValueError(
+            f"{where}: per_token_loss must return a single array to be reduced, got "
+            f'{type(values).__name__}. Pass reduction="none" for several values a token.'
+        )
+
+
+def labels_or_targets(where: str, y_true: Array, tokens: tuple[int, ...], classes: int) -> None:
+    """Integers of the shape of the tokens, or floats with a last axis of all classes."""
+    floating = jnp.issubdtype(y_true.dtype, jnp.floating)
+    want = (*tokens, classes) if floating else tokens
+    if floating and y_true.shape == tokens:
+        raise TypeError(
+            f"{where}: y_true must hold integers, one class number a token, or targets of shape "
+            f"{want}, got {y_true.dtype} of shape {tokens}. Pass y_true.astype(int)."
+        )
+    if not floating and not jnp.issubdtype(y_true.dtype, jnp.integer):
+        raise TypeError(f"{where}: y_true must hold integers or targets, got {y_true.dtype}.")
+    if y_true.shape != want:
+        raise ValueError(
+            f"{where}: y_true of {y_true.dtype} must have shape {want}, got {y_true.shape}."
+            f"{' Pass y_true[..., 0].' if y_true.shape == (*want, 1) else ''}"
+        )
+
+
+def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
+    """A number of positions within the sequence."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < 0 or (value > 0 and (not tokens or value > tokens[-1])):
+        raise ValueError(
+            f"{where}: shift must be a whole number from 0 to the length of the sequence, the "
+            f"last axis of {tokens}, got {value!r}."
+        )
+
+
+def class_numbers(where: str, labels: Any, classes: int, ignore_class: int | None) -> None:
+    """Labels that are numbers already, not traced ones, lie in [0, classes)."""
+    if isinstance(labels, jax.core.Tracer) or not getattr(labels, "is_fully_addressable", True):
+        return
+    labels = np.asarray(labels)
+    wrong = (labels < 0) | (labels >= classes)
+    if ignore_class is not None:
+        wrong &= labels != ignore_class
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{where}: labels must lie in [0, {classes}), the classes of kernel, got "
+            f"{labels[at]} at y_true[{', '.join(map(str, at))}]. Pass ignore_class={labels[at]} if "
+            f"such tokens are to be left out."
+        )
+
+
 def nearest(name: Any, known: Iterable[Any]) -> str:
     """A question to append to an error text, or nothing."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.6)

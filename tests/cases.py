@@ -80,6 +80,9 @@ CASES = (
     Case(losses.CTC, any_rank=False),
 )
 
+# Their y_pred is no single array: they have tests of their own, tests/test_linear_*.py.
+FUSED = (losses.LinearCrossEntropy,)
+
 VARIANTS = [(case, config) for case in CASES for config in case.configs]
 
 

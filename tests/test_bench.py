@@ -150,11 +150,14 @@ def test_inputs(case):
     for weighting in record.WEIGHTINGS:
         one = dataclasses.replace(case, weighting=weighting, dtype="bfloat16")
         inputs = one.inputs()
-        assert inputs[1].shape == one.shape
-        assert inputs[1].dtype == jnp.bfloat16
+        y_pred = jax.tree.leaves(inputs[1])
+        assert one.shape == (y_pred[0].shape if len(y_pred) == 1 else (8, y_pred[1].shape[1]))
+        assert all(x.dtype == jnp.bfloat16 for x in y_pred)
         assert all(w.shape == one.shape[:1] for w in inputs[2:])
         assert len(inputs) == (2 if weighting == "none" else 3)
-        assert [(x.shape, x.dtype) for x in inputs] == [(s.shape, s.dtype) for s in one.structs()]
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), inputs) == jax.tree.map(
+            lambda s: (s.shape, s.dtype), one.structs()
+        )
 
 
 def test_shapes_of_pairs_and_sequences_are_small():
@@ -181,7 +184,7 @@ def test_peers_agree(case):
     contestants, errors = contest.enter([case], peers)
     assert errors == {}
     assert (case, "lossjax") in contestants
-    assert (case, "keras") in contestants
+    assert (case, "keras") in contestants or case.loss.domain == "hidden"  # Keras has no such loss
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

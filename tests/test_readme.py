@@ -12,7 +12,7 @@ import pytest
 
 from bench.record import load
 from bench.report.headline import headline
-from cases import CASES
+from cases import CASES, FUSED
 from lossjax._base import registry
 
 README = Path(__file__).parent.parent / "README.md"
@@ -24,7 +24,8 @@ TABLE = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.
 
 def table():
     lines = ["| class | other names | hyperparameters | values per sample |", "|---|---|---|---|"]
-    for cls in sorted((case.loss for case in CASES), key=lambda cls: cls.__name__):
+    every = [*(case.loss for case in CASES), *FUSED]
+    for cls in sorted(every, key=lambda cls: cls.__name__):
         names = [name for name, found in registry.items() if found is cls.fn]
         fields = [f"{k}={v}" for k, v in cls().hyperparameters().items()]
         formula = " ".join(cls.fn.__doc__.split("\n\n")[0].split()).replace("|", "\\|")

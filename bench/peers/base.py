@@ -49,9 +49,11 @@ class Peer:
         raise NotImplementedError
 
     def host(self, result: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """A value and a gradient as float32, when they have been computed."""
-        value, gradient = result
-        return np.asarray(value, np.float32), np.asarray(gradient, np.float32)
+        """A value and a gradient as float32, when they have been computed; several as one."""
+        value, *gradients = (np.asarray(x, np.float32) for x in jax.tree.leaves(result))
+        if len(gradients) == 1:
+            return value, gradients[0]
+        return value, np.concatenate([gradient.ravel() for gradient in gradients])
 
     def forget(self) -> None:
         """Drop compiled programs of earlier cases that would slow the next ones down."""

@@ -32,6 +32,9 @@ def _table(optax: Any) -> Table:
         "Hinge": lambda loss, t, p: optax.hinge_loss(p, t),
         "Huber": lambda loss, t, p: optax.huber_loss(p, t, delta=loss.delta),
         "KLDivergence": lambda loss, t, p: optax.kl_divergence(jnp.log(p), t),
+        "LinearCrossEntropy": lambda loss, t, p: optax.softmax_cross_entropy_with_integer_labels(
+            p[0] @ p[1], t
+        ),
         "LogCosh": lambda loss, t, p: optax.log_cosh(p, t),
         "MeanSquaredError": lambda loss, t, p: optax.squared_error(p, t),
         "SparseCategoricalCrossentropy from logits": lambda loss, t, p: (

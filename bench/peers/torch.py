@@ -47,6 +47,7 @@ def _table(torch: Any) -> Table:
         "Hinge": lambda loss, t, p, r: f.relu(1 - t * p),
         "Huber": lambda loss, t, p, r: f.huber_loss(p, t, reduction=r, delta=loss.delta),
         "KLDivergence": lambda loss, t, p, r: kl(t, p, r),
+        "LinearCrossEntropy": lambda loss, t, p, r: f.cross_entropy(p[0] @ p[1], t, reduction=r),
         "LogCosh": lambda loss, t, p, r: torch.log(torch.cosh(p - t)),
         "MeanAbsoluteError": lambda loss, t, p, r: f.l1_loss(p, t, reduction=r),
         "MeanAbsolutePercentageError": lambda loss, t, p, r: (
@@ -91,17 +92,20 @@ class Torch(Peer):
 
     def put(self, inputs: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
         torch = self.library
-        # torch's labels are int64
-        wide = [x.astype(np.int64) if x.dtype == np.int32 else x for x in inputs]
-        return tuple(torch.from_numpy(x).to(self.device) for x in wide)
+
+        def tensor(x: np.ndarray) -> Any:
+            # torch's labels are int64
+            wide = x.astype(np.int64) if x.dtype == np.int32 else x
+            return torch.from_numpy(wide).to(self.device)
+
+        return jax.tree.map(tensor, inputs)
 
     def wait(self, result: Any) -> None:
         if self.device == "cuda":
             self.library.cuda.synchronize()
 
     def host(self, result: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
-        value, gradient = (x.detach().cpu().numpy() for x in result)
-        return value, gradient
+        return super().host(jax.tree.map(lambda x: x.detach().cpu().numpy(), result))
 
     def compiled(self, loss: Any) -> Any:
         return loss
@@ -123,8 +127,9 @@ class Torch(Peer):
         run = self.compiled(loss)
 
         def value_and_grad(y_true: Any, y_pred: Any, *weights: Any) -> tuple[Any, Any]:
-            value = run(y_true, y_pred.requires_grad_(), *weights)
-            return value, torch.autograd.grad(value, y_pred)[0]
+            leaves = [x.requires_grad_() for x in jax.tree.leaves(y_pred)]
+            value = run(y_true, y_pred, *weights)
+            return value, torch.autograd.grad(value, leaves)
 
         return value_and_grad
 

@@ -16,6 +16,7 @@ from bench.report.page import page
 from bench.report.programs import devices, memory
 from bench.report.scaling import scaling
 from bench.report.timing import first_call, floor, speed
+from bench.report.vocabulary import vocabulary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,6 @@ def run(args: argparse.Namespace) -> int:
 
 def sections(records: Sequence[Record]) -> list[Section]:
     """Those for which there are numbers."""
-    makers = (speed, floor, scaling, memory, first_call, devices)
+    makers = (speed, floor, scaling, memory, first_call, vocabulary, devices)
     found = [section for maker in makers if (section := maker(records))]
     return found + changed(records, TOLERANCE)

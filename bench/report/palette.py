@@ -15,6 +15,8 @@ LIGHT = {
     "green": "#0b8457",
     "pink": "#c2278f",
     "brown": "#7a5230",
+    "teal": "#0e7490",
+    "olive": "#5f6b00",
     "grey": "#8a909c",
 }
 DARK = {
@@ -29,6 +31,8 @@ DARK = {
     "green": "#4fd1a0",
     "pink": "#f583c8",
     "brown": "#cfa37e",
+    "teal": "#5ccbe0",
+    "olive": "#c3cc5a",
     "grey": "#8a93a3",
 }
 # Never by colour alone: each has its marker.
@@ -40,6 +44,8 @@ MARKERS = {
     "green": "v",
     "pink": "P",
     "brown": "X",
+    "teal": "<",
+    "olive": ">",
     "grey": "o",
 }
 FIXED = {
@@ -49,6 +55,8 @@ FIXED = {
     "torch": "orange",
     "torch.compile": "green",
     "lossjax.traced": "pink",
+    "jax-cce": "teal",
+    "tokamax": "olive",
     "floor": "grey",
 }
 

@@ -10,3 +10,4 @@ from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.segmentation import *  # noqa: F403
 from lossjax.losses.sequence import *  # noqa: F403
 from lossjax.losses.similarity import *  # noqa: F403
+from lossjax.losses.vocabulary import *  # noqa: F403

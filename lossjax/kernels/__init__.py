@@ -1,0 +1,1 @@
+"""Fused operations: one folder each, the engine of chunks beneath them."""

@@ -1,0 +1,125 @@
+"""Any per-token loss of hidden @ kernel + bias, in chunks of tokens."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from lossjax import _check
+from lossjax._types import Array, Input, Reduction
+from lossjax.kernels.chunked_linear._evaluate import (
+    Batch,
+    Options,
+    compute_dtype,
+    evaluate,
+    make_batch,
+)
+from lossjax.kernels.chunked_linear._mesh import automatic, vary_as, varying
+from lossjax.kernels.chunked_linear._plan import make_plan
+
+__all__ = ["chunked_linear"]
+
+WHERE = "chunked_linear"
+
+
+def chunked_linear(
+    per_token_loss: Callable[[Any, Array], Any],
+    y_true: Any,
+    hidden: Input,
+    kernel: Input,
+    bias: Input | None = None,
+    *,
+    sample_weight: Input | None = None,
+    mask: Input | None = None,
+    reduction: Reduction = "mean_with_sample_weight",
+    kernel_layout: str = "dv",
+    chunk: int | str = "auto",
+    compact: bool = False,
+    accumulate_dtype: Any = None,
+    implementation: str = "auto",
+    axis_name: str | None = None,
+) -> Any:
+    """`per_token_loss(y_true, hidden @ kernel + bias)`, the logits in chunks of tokens.
+
+    Shapes: hidden (..., D); kernel (D, V), or (V, D) with `kernel_layout="vd"` (tied embeddings,
+    no transposed copy); bias (V,); y_true a pytree of arrays (..., anything), float or integer.
+    `per_token_loss` gets a chunk of y_true, (tokens, anything), and its logits, (tokens, V), and
+    returns one value a token; under reduction "none" also a pytree of such values. It may close
+    over traced arrays: they have their gradients too. `lossjax.per_token` has a few.
+
+    The derivatives are exact, in both modes and of every order, of hidden, kernel, bias, float
+    y_true, sample_weight and whatever the function closes over. For a reduced loss the value and
+    all gradients that are asked for are made in one sweep; those of reduction "none" compute
+    each chunk's logits again, and hold a second kernel gradient while they add it up.
+
+    `sample_weight`, `mask` and `reduction` as in `lossjax.Loss`: what the mask or a weight of 0
+    takes out has no influence, not even as NaN. `compact` sorts what the mask lets through to
+    the front and passes over the rest: worth it from a quarter of masked tokens on.
+    `chunk` is the largest number of tokens at a time; "auto" takes max(64, D / 5), so that the
+    logits in hand take a fifth of the kernel's memory, however many tokens there are. Memory
+    beyond inputs and gradients: chunk * V numbers, times as many as `per_token_loss` keeps.
+    Narrow inputs (bfloat16) are multiplied as they are; logits, values and all sums are in
+    `accumulate_dtype`, by default float32, or float64 for float64 inputs.
+
+    Inside `shard_map`, `axis_name` is the axis over which V is sharded in kernel and bias; labels
+    count over the whole vocabulary, and `per_token_loss` sums over the axis by itself, as those
+    of `lossjax.per_token` do. Hidden states may be sharded over another axis; the result is then
+    that of the tokens which are here. Under plain `jit` all sharding is the compiler's. So it is
+    on explicit mesh axes: the result is replicated, and what `per_token_loss` closes over is not
+    to be sharded.
+    `implementation` is "xla"; "auto" is free to choose.
+    Raises ValueError for shapes, sizes and names that do not fit, TypeError for wrong kinds.
+
+    >>> hidden, kernel = jnp.ones((6, 2)), jnp.ones((2, 5))
+    >>> squares = lambda y, z: jnp.sum((z - y) ** 2, -1)
+    >>> print(chunked_linear(squares, jnp.zeros((6, 5)), hidden, kernel))
+    20.0
+    """
+    opt = Options(
+        reduction, kernel_layout, chunk, compact, accumulate_dtype, implementation, axis_name
+    )
+
+    def run(y_true: Any, *arrays: Any) -> Any:
+        y_true = jax.tree.map(lambda y: _check.array(WHERE, "y_true", y), y_true)
+        batch = make_batch(WHERE, opt, y_true, *arrays)
+        for y in jax.tree.leaves(y_true):
+            _check.leading(WHERE, "y_true", y.shape, batch.shape)
+        fn, consts, sweep = _converted(per_token_loss, batch, opt)
+        return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt, sweep)[0]
+
+    return automatic(run, y_true, hidden, kernel, bias, sample_weight, mask)
+
+
+def _converted(
+    per_token_loss: Callable[[Any, Array], Any], batch: Batch, opt: Options
+) -> tuple[Callable[..., Any], list[Array], bool]:
+    """The function with what it closes over as further arguments, once it is known to fit.
+
+    And whether one sweep can make the gradients of these. Where they are equal on all devices of
+    a `shard_map` it would find their sum over the devices, which the value here does not have.
+    """
+    features = batch.hidden.shape[-1]
+    tokens = make_plan(math.prod(batch.shape), features, opt.chunk).rows
+    others = batch.weight, batch.mask
+
+    def like(x: Array, *arrays: Any) -> Array:
+        return functools.reduce(vary_as, (a for a in arrays if a is not None), x)
+
+    def chunk(y: Array) -> Array:
+        zeros = jnp.zeros((tokens, *y.shape[len(batch.shape) :]), y.dtype)
+        return like(zeros, y, *(others if jnp.issubdtype(y.dtype, jnp.floating) else ()))
+
+    logits = jnp.zeros((tokens, batch.columns(opt)), compute_dtype(WHERE, batch, opt))
+    logits = like(logits, batch.hidden, batch.kernel, batch.bias, *others)
+    one = jax.tree.map(chunk, batch.y_true), logits
+    fn, consts = jax.closure_convert(per_token_loss, *one)
+    _check.per_token(WHERE, jax.eval_shape(fn, *one, *consts), tokens, opt.reduction)
+    # Without such arrays the function itself: a converted one is fixed to the types of `one`.
+    return (
+        fn if consts else per_token_loss,
+        consts,
+        not any(varying(logits) - varying(c) for c in consts),
+    )

@@ -1,0 +1,213 @@
+"""From the arrays of a caller to the engine's operands, and back to a reduced loss."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax import numpy as jnp
+
+from lossjax import _check, _reduce
+from lossjax._reduce import Total
+from lossjax._types import Array, Reduction
+from lossjax.kernels.chunked_linear import _mesh
+from lossjax.kernels.chunked_linear._plan import Plan, make_plan
+from lossjax.kernels.chunked_linear._sweep import Operands, Spec, rows, total
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What every user of the engine may choose; see `chunked_linear`."""
+
+    reduction: Reduction = "mean_with_sample_weight"
+    kernel_layout: str = "dv"
+    chunk: int | str = "auto"
+    compact: bool = False
+    accumulate_dtype: Any = None
+    implementation: str = "auto"
+    axis_name: str | None = None
+
+
+class Batch(NamedTuple):
+    """Tokens of any shape (...): hidden (..., D), everything else as the caller gave it.
+
+    The last `trim` tokens of every sequence have no value, and no weight and mask.
+    """
+
+    y_true: Any  # a pytree of (..., whatever)
+    hidden: Array
+    kernel: Array
+    bias: Array | None
+    weight: Array | None
+    mask: Array | None
+    trim: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.hidden.shape[:-1]
+
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        return (*self.shape[:-1], self.shape[-1] - self.trim) if self.trim else self.shape
+
+    def values_of(self, x: Array) -> Array:
+        """Of an array (..., anything), what belongs to tokens that have a value."""
+        axis = len(self.shape) - 1
+        return jax.lax.slice_in_dim(x, 0, self.value_shape[-1], axis=axis) if self.trim else x
+
+    def padded(self, x: Array, fill: Any) -> Array:
+        """Flat, with `fill` for the tokens without a value."""
+        pads = [(0, n - v) for n, v in zip(self.shape, self.value_shape, strict=True)]
+        return (jnp.pad(x, pads, constant_values=fill) if self.trim else x).ravel()
+
+    def columns(self, opt: "Options") -> int:
+        """The classes that are here."""
+        return self.kernel.shape[1 if opt.kernel_layout == "dv" else 0]
+
+
+def make_batch(
+    where: str,
+    opt: Options,
+    y_true: Any,
+    hidden: Any,
+    kernel: Any,
+    bias: Any,
+    weight: Any,
+    mask: Any,
+) -> Batch:
+    """Arrays of floats where floats are due, and shapes that fit; sentences where they do not."""
+    _check.reduction(where, opt.reduction)
+    _check.choice(where, "kernel_layout", opt.kernel_layout, ("dv", "vd"))
+    _check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
+    _check.chunk(where, opt.chunk)
+    _check.axis_name(where, opt.axis_name)
+    hidden, kernel = (
+        _check.float_array(where, "hidden", hidden),
+        _check.float_array(where, "kernel", kernel),
+    )
+    bias = None if bias is None else _check.float_array(where, "bias", bias)
+    _check.projection(where, hidden.shape, kernel.shape, opt.kernel_layout, bias)
+    with jax.numpy_dtype_promotion("standard"):
+        common = jnp.promote_types(hidden.dtype, kernel.dtype)
+    if weight is not None:
+        weight = _check.array(where, "sample_weight", weight)
+    if mask is not None:
+        mask = _check.array(where, "mask", mask).astype(bool)
+    return Batch(y_true, hidden.astype(common), kernel.astype(common), bias, weight, mask)
+
+
+def classes(batch: Batch, opt: Options) -> int:
+    return batch.columns(opt) * (1 if opt.axis_name is None else jax.lax.axis_size(opt.axis_name))
+
+
+def compute_dtype(where: str, batch: Batch, opt: Options) -> Any:
+    if opt.accumulate_dtype is not None:
+        return jnp.dtype(_check.float_dtype(where, opt.accumulate_dtype))
+    return jnp.float64 if batch.hidden.dtype == jnp.float64 else jnp.float32
+
+
+def evaluate(
+    where: str,
+    fn: Callable[..., Any],
+    batch: Batch,
+    consts: list[Array],
+    opt: Options,
+    sweep: bool = True,
+) -> tuple[Any, Any]:
+    """The reduced loss, and the other values of every token; see `Spec.fn`."""
+    spec, ops, order = _engine(where, fn, batch, consts, opt)
+    weight = None if batch.weight is None else batch.weight.astype(spec.dtype)
+
+    def reduce(values: Array) -> Array:
+        return _reduce.reduce(where, values, weight, batch.mask, opt.reduction)
+
+    if opt.reduction in (None, "none") or 0 in batch.shape or not sweep:
+        return jax.tree.map(reduce, _unflatten(batch, order, rows(spec, ops)))
+    factor = _factor(batch, spec, reduce, order)
+    loss, others = total(spec, ops._replace(factor=factor))
+    return loss, jax.tree.map(reduce, _unflatten(batch, order, others))
+
+
+def evaluate_total(
+    where: str, fn: Callable[..., Any], batch: Batch, consts: list[Array], opt: Options
+) -> Total:
+    """As `evaluate`, as a sum and what to divide it by."""
+    spec, ops, order = _engine(where, fn, batch, consts, opt)
+    weight = None if batch.weight is None else batch.weight.astype(spec.dtype)
+
+    def parts(values: Array) -> Total:
+        return _reduce.total(where, values, weight, batch.mask, opt.reduction)
+
+    divisor = parts(_zeros(batch, spec)).weight
+    factor = _factor(batch, spec, lambda v: parts(v).sum, order)
+    return Total(total(spec, ops._replace(factor=factor))[0], divisor)
+
+
+def _engine(
+    where: str, fn: Callable[..., Any], batch: Batch, consts: list[Array], opt: Options
+) -> tuple[Spec, Operands, Array | None]:
+    tokens = math.prod(batch.shape)
+    plan = make_plan(tokens, batch.hidden.shape[-1], opt.chunk)
+    dtype = compute_dtype(where, batch, opt)
+    mask = batch.mask
+    if batch.trim and mask is None:
+        mask = jnp.ones((), bool)
+    live = _spread(where, batch, mask, False)
+    spec = Spec(fn, plan, opt.kernel_layout == "vd", dtype, opt.axis_name, opt.compact)
+    ops = Operands(
+        hidden=batch.hidden.reshape(tokens, batch.hidden.shape[-1]),
+        kernel=batch.kernel,
+        bias=batch.bias,
+        y_true=jax.tree.map(
+            lambda x: x.reshape(tokens, *x.shape[len(batch.shape) :]), batch.y_true
+        ),
+        factor=None,
+        live=live,
+        weighed=_spread(where, batch, None if batch.weight is None else batch.weight != 0, True),
+        consts=consts,
+    )
+    if live is None or not opt.compact or plan.steps == 1:
+        return spec._replace(skip=False), ops, None
+    order = _compact_order(plan, live)
+    moved = ops.hidden, ops.y_true, ops.live, ops.weighed
+    hidden, y_true, live, weighed = jax.tree.map(lambda x: x[order], moved)
+    ops = ops._replace(hidden=hidden, y_true=y_true, live=live, weighed=weighed)
+    return spec, ops, order
+
+
+def _compact_order(plan: Plan, live: Array) -> Array:
+    """An order of the tokens in which the first chunks hold all live ones."""
+    chunk = jnp.arange(live.size) % plan.width // plan.size
+    places = jnp.argsort(chunk, stable=True)
+    return jnp.zeros_like(places).at[places].set(jnp.argsort(~live, stable=True))
+
+
+def _spread(where: str, batch: Batch, x: Array | None, fill: bool) -> Array | None:
+    """A mask as one entry a token."""
+    if x is None:
+        return None
+    like, x = _check.aligned(jnp.zeros(batch.value_shape, bool), x)
+    _check.weights_fit(where, like.shape, x.shape)
+    return batch.padded(jnp.broadcast_to(x, like.shape).reshape(batch.value_shape), fill)
+
+
+def _zeros(batch: Batch, spec: Spec) -> Array:
+    values = _mesh.vary_as(jnp.zeros(batch.value_shape, spec.dtype), batch.hidden)
+    for x in (batch.weight, batch.mask):
+        values = values if x is None else _mesh.vary_as(values, x)
+    return values
+
+
+def _factor(batch: Batch, spec: Spec, reduce: Callable[[Array], Array], order: Any) -> Array:
+    """The factor of each token's value in the reduced loss, which is linear in the values."""
+    factor = batch.padded(jax.grad(reduce)(_zeros(batch, spec)), 0)
+    return factor if order is None else factor[order]
+
+
+def _unflatten(batch: Batch, order: Array | None, values: Any) -> Any:
+    def shaped(x: Array) -> Array:
+        x = x if order is None else jnp.zeros_like(x).at[order].set(x)
+        return batch.values_of(x.reshape(batch.shape + x.shape[1:]))
+
+    return jax.tree.map(shaped, values)

@@ -1,0 +1,120 @@
+"""Softmax cross-entropy of hidden @ kernel + bias without the logits."""
+
+from typing import Any, NamedTuple
+
+from lossjax._reduce import Total
+from lossjax._types import Array, Hyper, Input, Reduction
+from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
+from lossjax.kernels.chunked_linear._mesh import automatic
+from lossjax.kernels.linear_cross_entropy._prepare import WHERE, count, prepare
+
+__all__ = ["Terms", "linear_cross_entropy", "linear_cross_entropy_total"]
+
+
+class Terms(NamedTuple):
+    """The parts of the loss, each reduced as the loss is; `tokens` is how many count."""
+
+    cross_entropy: Array
+    z_loss: Array
+    log_sum_exp: Array
+    accuracy: Array
+    entropy: Array
+    tokens: Array
+
+
+def linear_cross_entropy(
+    y_true: Input,
+    hidden: Input,
+    kernel: Input,
+    bias: Input | None = None,
+    *,
+    sample_weight: Input | None = None,
+    mask: Input | None = None,
+    ignore_class: int | None = None,
+    class_weight: Input | None = None,
+    label_smoothing: Hyper = 0.0,
+    z_loss: Hyper = 0.0,
+    soft_cap: Hyper | None = None,
+    temperature: Hyper = 1.0,
+    reduction: Reduction = "mean_with_sample_weight",
+    shift: int = 0,
+    kernel_layout: str = "dv",
+    chunk: int | str = "auto",
+    compact: bool = False,
+    accumulate_dtype: Any = None,
+    implementation: str = "auto",
+    axis_name: str | None = None,
+    return_terms: bool = False,
+) -> Any:
+    """-Σ t log softmax(z) + z_loss * logsumexp(z)², z = cap(hidden @ kernel + bias) / temperature.
+
+    The logits (tokens, V) never exist: see `lossjax.chunked_linear` for how, for the meaning of
+    `kernel_layout`, `chunk`, `compact`, `accumulate_dtype`, `implementation` and `axis_name`, and
+    for derivatives: of every order, of all floats among the arguments. Values in nats.
+
+    Shapes: hidden (..., D), kernel (D, V), bias (V,), y_true integers (...) or targets (..., V),
+    which are not normalised. Options:
+
+    - `soft_cap` c > 0: cap(u) = c tanh(u / c); None leaves the logits alone. `temperature` > 0.
+    - `label_smoothing` s in [0, 1]: t becomes t (1 - s) + s / V.
+    - `z_loss` ≥ 0, often 1e-4. It is part of the loss, also of that of a smoothed label.
+    - `class_weight` (V,): multiplies the token's weight, for targets by Σ t class_weight, as
+      `fit(class_weight=...)` of Keras does; "mean_with_sample_weight" divides by it. (torch
+      also weighs the classes apart that smoothing adds.)
+    - `ignore_class`: tokens with this label do not count, as those which `mask` takes out.
+      Any other label outside [0, V) is an error where labels are known, and under `jit` a token
+      with loss 0, derivative 0 and its full share in the mean, as in Keras.
+    - `shift`: hidden[..., i, :] is to predict y_true[..., i + shift]. Labels, weights and masks
+      have the shape of the tokens as always; values (reduction "none") have `shift` fewer.
+    - `return_terms`: the result is (loss, `Terms`), with every part reduced as the loss is.
+
+    Raises ValueError or TypeError for arguments that do not fit.
+    Source: Wijmans et al. (2024), arXiv:2411.09009, for the idea; z-loss: Chowdhery et al.
+    (2022), arXiv:2204.02311; soft cap: arXiv:2408.00118.
+
+    >>> from jax import numpy as jnp
+    >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[2.0, 0.0], [0.0, 2.0]])
+    >>> print(linear_cross_entropy(jnp.array([0, 0]), hidden, kernel).round(4))
+    1.1269
+    """
+    opt = Options(
+        reduction, kernel_layout, chunk, compact, accumulate_dtype, implementation, axis_name
+    )
+
+    def run(*arrays: Any) -> Any:
+        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        loss, parts = evaluate(WHERE, fn, batch, values, opt)
+        return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
+
+    weights = sample_weight, mask, class_weight
+    hypers = soft_cap, temperature, label_smoothing, z_loss
+    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
+
+
+def linear_cross_entropy_total(
+    y_true: Input,
+    hidden: Input,
+    kernel: Input,
+    bias: Input | None = None,
+    *,
+    sample_weight: Input | None = None,
+    mask: Input | None = None,
+    class_weight: Input | None = None,
+    soft_cap: Hyper | None = None,
+    temperature: Hyper = 1.0,
+    label_smoothing: Hyper = 0.0,
+    z_loss: Hyper = 0.0,
+    ignore_class: int | None = None,
+    shift: int = 0,
+    **options: Any,
+) -> Total:
+    """`linear_cross_entropy` as a `Total`: those of the parts of a batch add up to the whole."""
+    opt = Options(**options)
+
+    def run(*arrays: Any) -> Total:
+        batch, fn, values = prepare(opt, ignore_class, shift, False, *arrays)
+        return evaluate_total(WHERE, fn, batch, values, opt)
+
+    weights = sample_weight, mask, class_weight
+    hypers = soft_cap, temperature, label_smoothing, z_loss
+    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)

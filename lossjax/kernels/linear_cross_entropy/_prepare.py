@@ -1,0 +1,174 @@
+"""The options of linear_cross_entropy as a per-token function, weights and masks."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from lossjax import _check
+from lossjax._types import Array
+from lossjax.kernels import _vocabulary as vocabulary
+from lossjax.kernels.chunked_linear._evaluate import (
+    Batch,
+    Options,
+    classes,
+    compute_dtype,
+    make_batch,
+)
+
+WHERE = "linear_cross_entropy"
+
+# Each with the values that switch it off, and its range. A traced value is never off.
+HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "soft_cap": ((None, math.inf), "(0, inf)"),
+    "temperature": ((1.0,), "(0, inf)"),
+    "label_smoothing": ((0.0,), "[0, 1]"),
+    "z_loss": ((0.0,), "[0, inf)"),
+}
+
+
+def prepare(
+    opt: Options,
+    ignore_class: int | None,
+    shift: int,
+    return_terms: bool,
+    y_true: Any,
+    y_pred: tuple[Any, Any, Any],
+    weights: tuple[Any, Any, Any],
+    hypers: tuple[Any, ...],
+) -> tuple[Batch, Callable[..., Any], list[Array]]:
+    """The batch, the function of a chunk's logits, and the hyperparameters that it is to get."""
+    sample_weight, mask, class_weight = weights
+    y_true = _check.array(WHERE, "y_true", y_true)
+    batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask)
+    number = classes(batch, opt)
+    _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
+    if not is_targets(y_true):
+        _check.class_numbers(WHERE, y_true, number, ignore_class)
+        y_true = _check.labels(WHERE, y_true)
+    batch = _shifted(batch._replace(y_true=y_true), shift)
+    if ignore_class is not None:
+        if is_targets(y_true):
+            raise ValueError(f"{WHERE}: ignore_class needs class numbers, y_true holds targets.")
+        own = batch.values_of(batch.y_true) != ignore_class
+        mask = own if batch.mask is None else _check.joint_mask(WHERE, batch.mask, own)
+        batch = batch._replace(mask=mask)
+    dtype = compute_dtype(WHERE, batch, opt)
+    if not _is_off(class_weight, (1.0,)):
+        batch = _class_weighed(batch, class_weight, number, dtype, opt)
+    named = dict(zip(HYPERS, hypers, strict=True))
+    for name, value in named.items():
+        if value is not None:
+            _check.within(WHERE, name, value, HYPERS[name][1])
+    on = {name: v for name, v in named.items() if not _is_off(v, HYPERS[name][0])}
+    fn = functools.partial(token_loss, tuple(on), opt.axis_name, return_terms)
+    return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
+
+
+def is_targets(y_true: Array) -> bool:
+    return bool(jnp.issubdtype(y_true.dtype, jnp.floating))
+
+
+def _is_off(value: Any, off: tuple[Any, ...]) -> bool:
+    return value is None or (isinstance(value, (int, float)) and value in off)
+
+
+def _shifted(batch: Batch, shift: int) -> Batch:
+    """Labels, weights and masks moved to the tokens which are to predict them."""
+    _check.shift(WHERE, shift, batch.shape)
+    if shift == 0:
+        return batch
+    length = batch.shape[-1]
+
+    def later(x: Array | None) -> Array | None:
+        return x if x is None or not x.ndim or x.shape[-1] != length else x[..., shift:]
+
+    # Rolled, not cut: the engine's chunks keep the round sizes of the batch.
+    y_true = jnp.roll(batch.y_true, -shift, len(batch.shape) - 1)
+    return batch._replace(
+        y_true=y_true, weight=later(batch.weight), mask=later(batch.mask), trim=shift
+    )
+
+
+def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options) -> Batch:
+    """`batch` with the class weights multiplied into the weights of the tokens."""
+    w = _check.array(WHERE, "class_weight", class_weight).astype(dtype)
+    if w.shape not in ((), (number,)):
+        raise ValueError(f"{WHERE}: class_weight must have shape ({number},), got {w.shape}.")
+    w = jnp.broadcast_to(w, (number,))
+    y_true = batch.values_of(batch.y_true)
+    if is_targets(y_true):
+        here = y_true.shape[-1]
+        if opt.axis_name is not None:
+            w = jax.lax.dynamic_slice_in_dim(w, jax.lax.axis_index(opt.axis_name) * here, here)
+        y_true = jnp.where(jnp.isfinite(y_true), y_true, 0).astype(dtype)
+        per_token = vocabulary.total(
+            y_true * w.reshape((1,) * (y_true.ndim - 1) + (-1,)), opt.axis_name
+        )
+    else:
+        exists = (y_true >= 0) & (y_true < number)
+        per_token = jnp.where(exists, w[jnp.where(exists, y_true, 0)], 0)
+    if batch.weight is not None:
+        like, weight = _check.aligned(per_token, batch.weight.astype(dtype))
+        _check.weights_fit(WHERE, like.shape, weight.shape)
+        per_token = like * weight
+    return batch._replace(weight=per_token)
+
+
+def token_loss(
+    names: tuple[str, ...],
+    axis_name: str | None,
+    return_terms: bool,
+    y_true: Array,
+    z: Array,
+    *values: Array,
+) -> tuple[Array, tuple[Array, ...]]:
+    """The loss of every token of a chunk, and its parts."""
+    hyper = dict(zip(names, values, strict=True))
+    if "soft_cap" in hyper:
+        z = _capped(z, hyper["soft_cap"])
+    if "temperature" in hyper:
+        z = z / hyper["temperature"]
+    smoothing = hyper.get("label_smoothing")
+    if is_targets(y_true):
+        exists = None
+        t = y_true.astype(z.dtype)
+        if smoothing is not None:
+            t = t * (1 - smoothing) + smoothing / vocabulary.size(z, axis_name)
+        entropy, log_sum = vocabulary.target_entropy(axis_name, t, z)
+    else:
+        exists = vocabulary.valid(y_true, z, axis_name)
+        entropy, log_sum, above_mean = vocabulary.label_entropy(axis_name, y_true, z)
+        if smoothing is not None:
+            entropy = entropy + smoothing * above_mean
+    z_loss = hyper["z_loss"] * log_sum**2 if "z_loss" in hyper else None
+    parts: tuple[Array, ...] = ()
+    if return_terms:
+        best = vocabulary.first_largest(z, axis_name)
+        truth = vocabulary.first_largest(y_true, axis_name) if exists is None else y_true
+        right = (best == truth).astype(z.dtype)
+        zero = jnp.zeros_like(entropy)
+        spread = vocabulary.entropy(axis_name, z)
+        parts = (entropy, zero if z_loss is None else z_loss, log_sum, right, spread)
+    loss = entropy if z_loss is None else entropy + z_loss
+    if exists is None:
+        return loss, parts
+    return jax.tree.map(lambda x: jnp.where(exists, x, 0), (loss, parts))
+
+
+def _capped(u: Array, cap: Array) -> Array:
+    # inf * tanh(u / inf) would be NaN.
+    bounded = jnp.isfinite(cap)
+    c = jnp.where(bounded, cap, 1)
+    return jnp.where(bounded, c * jnp.tanh(u / c), u)
+
+
+def count(batch: Batch) -> Array:
+    """How many tokens the masks let through."""
+    size = math.prod(batch.value_shape)
+    if batch.mask is None:
+        return jnp.asarray(size)
+    return jnp.sum(batch.mask) * (size // max(1, batch.mask.size))

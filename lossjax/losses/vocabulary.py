@@ -1,0 +1,80 @@
+"""Losses of a vocabulary so large that its logits never exist."""
+
+import math
+from types import NoneType
+from typing import Any
+
+import jax
+
+from lossjax._base import Loss, leaf, static
+from lossjax._reduce import Total
+from lossjax._types import Array, Hyper, Input, Reduction
+from lossjax.kernels.linear_cross_entropy import (
+    linear_cross_entropy,
+    linear_cross_entropy_total,
+)
+
+__all__ = ["LinearCrossEntropy", "linear_cross_entropy"]
+
+
+class LinearCrossEntropy(Loss):
+    """`linear_cross_entropy` as a loss: `y_pred` is (hidden, kernel) or (hidden, kernel, bias).
+
+    The default reduction divides by the weights that count, not by the number of tokens.
+    """
+
+    fn = linear_cross_entropy
+    aliases = ("linear_cross_entropy",)
+    domain = "hidden"
+    ignore_class: int | None = static(default=None, types=(int, NoneType))
+    class_weight: Hyper = 1.0
+    label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
+    z_loss: Hyper = leaf(default=0.0, interval="[0, inf)")
+    soft_cap: Hyper = leaf(default=math.inf, interval="(0, inf)")
+    temperature: Hyper = leaf(default=1.0, interval="(0, inf)")
+    shift: int = static(default=0, types=(int,))
+    kernel_layout: str = static(default="dv", types=(str,))
+    chunk: int | str = static(default="auto", types=(int, str))
+    compact: bool = static(default=False)
+    accumulate_dtype: str | None = static(default=None, types=(str, NoneType))
+    implementation: str = static(default="auto", types=(str,))
+    axis_name: str | None = static(default=None, types=(str, NoneType))
+    reduction: Reduction = static(default="mean_with_sample_weight", kw_only=True)
+
+    def call(self, y_true: Any, y_pred: Any) -> Array:
+        return linear_cross_entropy(y_true, *y_pred, **self.hyperparameters(), reduction=None)
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Array:
+        with jax.named_scope(self.name):
+            value = linear_cross_entropy(
+                y_true,
+                *y_pred,
+                sample_weight=sample_weight,
+                mask=mask,
+                reduction=self.reduction,
+                **self.hyperparameters(),
+            )
+            return value if self.dtype is None else value.astype(self.dtype)
+
+    def total(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Total:
+        with jax.named_scope(self.name):
+            return linear_cross_entropy_total(
+                y_true,
+                *y_pred,
+                sample_weight=sample_weight,
+                mask=mask,
+                reduction=self.reduction,
+                **self.hyperparameters(),
+            )

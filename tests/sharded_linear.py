@@ -1,0 +1,222 @@
+"""Run by test_linear_sharding.py on eight virtual devices: prints what is wrong, if anything."""
+
+import functools
+import os
+
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 "
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import lossjax
+from lossjax import per_token
+from lossjax.kernels.linear_cross_entropy import Terms
+
+N, D, V = 16, 4, 40
+HYPERS = {"soft_cap": 2.5, "temperature": 0.7, "label_smoothing": 0.2, "z_loss": 0.03}
+MESH = jax.make_mesh((2, 4), ("data", "vocabulary"), axis_types=(AxisType.Auto,) * 2)
+
+
+def draw():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, V, N)
+    labels[:2] = 3
+    return jnp.asarray(labels), {
+        "hidden": jnp.asarray(rng.normal(size=(N, D))),
+        "kernel": jnp.asarray(rng.normal(size=(D, V))),
+        "bias": jnp.asarray(rng.normal(size=V)),
+        "sample_weight": jnp.asarray(rng.uniform(0.1, 1, N)),
+        "class_weight": jnp.asarray(rng.uniform(0.1, 1, V)),
+        "targets": jnp.asarray(rng.dirichlet(np.ones(V), N)),
+        **{k: jnp.asarray(v) for k, v in HYPERS.items()},
+    }
+
+
+SPECS = {
+    "hidden": P("data"),
+    "kernel": P(None, "vocabulary"),
+    "bias": P("vocabulary"),
+    "sample_weight": P("data"),
+    "targets": P("data", "vocabulary"),
+}
+
+
+def loss(labels, floats, **options):
+    """The mean over all tokens: a sum here, and what to divide it by."""
+    floats = dict(floats)
+    y_true = floats.pop("targets", labels)
+    options |= {} if "targets" in floats or y_true.ndim == 2 else {"ignore_class": 3}
+    return lossjax.linear_cross_entropy(
+        y_true, floats.pop("hidden"), floats.pop("kernel"), **floats, reduction="sum", **options
+    )
+
+
+def sharded(names, check, **options):
+    def local(labels, floats):
+        here = loss(labels, floats, chunk=3, axis_name="vocabulary", **options)
+        return jax.lax.psum(here, "data")
+
+    specs = {name: SPECS.get(name, P()) for name in names}
+    return jax.shard_map(
+        local, mesh=MESH, in_specs=(P("data"), specs), out_specs=P(), check_vma=check
+    )
+
+
+def far(ours, wanted):
+    pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True)
+    return max(float(jnp.abs(a - b).max() / max(1e-3, jnp.abs(b).max())) for a, b in pairs)
+
+
+def everything(f, at, tangent):
+    scaled = lambda x: jnp.sin(f(x))  # noqa: E731
+    along = lambda x: jax.jvp(scaled, (x,), (tangent,))[1]  # noqa: E731
+    return scaled(at), jax.grad(scaled)(at), along(at), jax.grad(along)(at)
+
+
+def in_shard_map():
+    labels, floats = draw()
+    plain = ("hidden", "kernel", "bias", "sample_weight", "class_weight", *HYPERS)
+    soft = ("hidden", "kernel", "targets", "class_weight", *HYPERS)
+    for names in (plain, soft):
+        at = {k: floats[k] for k in names}
+        tangent = jax.tree.map(jnp.cos, at)
+        wanted = jax.jit(everything, static_argnums=0)(functools.partial(loss, labels), at, tangent)
+        for check in (True, False) if names is plain else (True,):
+            f = functools.partial(sharded(names, check), labels)
+            got = jax.jit(everything, static_argnums=0)(f, at, tangent)
+            for what, a, b in zip(("value", "grad", "jvp", "hvp"), got, wanted, strict=True):
+                if not far(a, b) < 1e-9:
+                    off = {k: far(a[k], b[k]) for k in b} if isinstance(b, dict) else far(a, b)
+                    print(f"{names[2]} check_vma={check}: {what} is off by {off}")
+
+
+def under_plain_jit():
+    """The compiler partitions; no device ever holds the whole kernel."""
+    rng = np.random.default_rng(0)
+    rows, width = 32, 8192
+    labels = jnp.asarray(rng.integers(0, width, rows))
+    hidden = jnp.asarray(rng.normal(size=(rows, D)))
+    kernel = jnp.asarray(rng.normal(size=(D, width)))
+
+    def f(hidden, kernel):
+        return lossjax.linear_cross_entropy(labels, hidden, kernel, chunk=8)
+
+    where = NamedSharding(MESH, P("data")), NamedSharding(MESH, P(None, "vocabulary"))
+    step = jax.jit(jax.value_and_grad(f, (0, 1)), in_shardings=where, out_shardings=(None, where))
+    program = step.lower(hidden, kernel).compile()
+    gathers = [
+        line for line in program.as_text().splitlines()
+        if "all-gather" in line and "= " in line and f"{width}]" in line.split("all-gather(")[0]
+    ]  # fmt: skip
+    if gathers:
+        print("all-gather of the vocabulary:", gathers[0][:300])
+    got = program(*map(jax.device_put, (hidden, kernel), where))
+    wanted = jax.jit(jax.value_and_grad(f, (0, 1)))(hidden, kernel)
+    if not far(got, wanted) < 1e-9:
+        print("plain jit is off by", far(got, wanted))
+
+
+def with_terms():
+    labels, floats = draw()
+    at = {k: floats[k] for k in ("hidden", "kernel")}
+
+    def local(labels, floats):
+        out = lossjax.linear_cross_entropy(
+            labels, **floats, chunk=3, axis_name="vocabulary", return_terms=True, reduction="sum"
+        )
+        return jax.lax.psum(out, "data")
+
+    specs = {k: SPECS[k] for k in at}
+    got = jax.jit(
+        jax.shard_map(
+            local, mesh=MESH, in_specs=(P("data"), specs), out_specs=(P(), Terms(*[P()] * 6))
+        )
+    )(labels, at)
+    wanted = lossjax.linear_cross_entropy(labels, **at, return_terms=True, reduction="sum")
+    if not far(got, wanted) < 1e-9:
+        print("terms are off by", far(got, wanted))
+
+
+def per_token_losses():
+    """All in one program: the engine with losses that sum over the vocabulary by themselves."""
+    labels, floats = draw()
+    at = {k: floats[k] for k in ("hidden", "kernel", "targets", "temperature")}
+
+    def losses(labels, floats, axis_name=None):
+        apply = functools.partial(
+            lossjax.chunked_linear,
+            hidden=floats["hidden"],
+            kernel=floats["kernel"],
+            axis_name=axis_name,
+            chunk=3,
+        )
+        t = floats["temperature"]
+        of = functools.partial(functools.partial, axis_name=axis_name)
+        distilled = apply(
+            of(per_token.jensen_shannon, temperature=t), floats["targets"], reduction="sum"
+        )
+        focal = apply(of(per_token.focal), labels, reduction="sum")
+        found = apply(of(per_token.log_probability), labels, reduction="none")
+        return distilled + focal + sum(jnp.sum(jnp.sin(x)) for x in found.values())
+
+    def local(labels, floats):
+        return jax.lax.psum(losses(labels, floats, "vocabulary"), "data")
+
+    specs = {k: SPECS.get(k, P()) for k in at}
+    f = jax.shard_map(local, mesh=MESH, in_specs=(P("data"), specs), out_specs=P())
+    tangent = jax.tree.map(jnp.cos, at)
+    got, wanted = (
+        jax.jit(everything, static_argnums=0)(functools.partial(g, labels), at, tangent)
+        for g in (f, losses)
+    )
+    for what, a, b in zip(("value", "grad", "jvp", "hvp"), got, wanted, strict=True):
+        if not far(a, b) < 1e-9:
+            print(f"per-token losses: {what} is off by {far(a, b)}")
+
+
+def on_explicit_axes():
+    """jax 0.12 makes such meshes by default."""
+    mesh = jax.make_mesh((2, 4), ("data", "vocabulary"), axis_types=(AxisType.Explicit,) * 2)
+    labels, floats = draw()
+    names = ("hidden", "kernel", "bias", "sample_weight", "class_weight", *HYPERS)
+    at = {k: floats[k] for k in names}
+    tangent = jax.tree.map(jnp.cos, at)
+
+    def f(labels, floats):
+        return loss(labels, floats, chunk=3)
+
+    wanted = jax.jit(everything, static_argnums=0)(functools.partial(f, labels), at, tangent)
+    with jax.set_mesh(mesh):
+        put = {k: jax.device_put(x, NamedSharding(mesh, SPECS.get(k, P()))) for k, x in at.items()}
+        here = jax.device_put(labels, NamedSharding(mesh, P("data")))
+        tangent = jax.tree.map(jnp.cos, put)
+        run = jax.jit(lambda y, *args: everything(functools.partial(f, y), *args))
+        got = run(here, put, tangent)
+        entropies = lossjax.chunked_linear(
+            per_token.log_probability, here, put["hidden"], put["kernel"], reduction="none"
+        )
+    if jax.typeof(got[1]["kernel"]).sharding.spec != SPECS["kernel"]:
+        print("explicit axes: the kernel's gradient is sharded otherwise than the kernel")
+    got, entropies = jax.tree.map(np.asarray, (got, entropies))
+    plain = lossjax.chunked_linear(
+        per_token.log_probability, labels, at["hidden"], at["kernel"], reduction="none"
+    )
+    if not (far(got, wanted) < 1e-9 and far(entropies, plain) < 1e-9):
+        print("explicit axes: off by", far(got, wanted), far(entropies, plain))
+
+
+if __name__ == "__main__":
+    with jax.enable_x64(True):
+        in_shard_map()
+        under_plain_jit()
+        with_terms()
+        per_token_losses()
+        on_explicit_axes()
+    print("done")
