@@ -1,0 +1,85 @@
+"""One view of a model, whichever library made it: parameters, other state, and a function."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from lossjax.objective import auxiliary_variable
+
+
+class Model(NamedTuple):
+    """`apply(params, rest, x, key, train)` gives the outputs, auxiliary losses and new rest.
+
+    `merge(params, rest)` is the user's model again, with these parameters.
+    """
+
+    apply: Callable[[Any, Any, Any, Any, bool], tuple[Any, dict[str, Any], Any]]
+    merge: Callable[[Any, Any], Any]
+    random: bool  # whether `apply` needs a key
+
+
+def of_nnx(module: Any) -> tuple[Model, Any, Any]:
+    """Pure dicts both ways: states of nnx would cost four times as much to pass to a step."""
+    from flax import nnx
+
+    nnx.pop(module, auxiliary_variable())  # of calls outside of training
+    graphs = {}
+    for mode, train in ((module.eval, False), (module.train, True)):
+        mode()
+        graphs[train], params, rest = nnx.split(module, nnx.Param, ...)
+
+    def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
+        merged = nnx.merge(graphs[train], params, rest, copy=True)
+        out, terms = merged(x), {}
+        for path, value in nnx.to_flat_state(nnx.pop(merged, auxiliary_variable())):
+            name = str(path[-1]).removeprefix("auxiliary_")
+            terms[name] = (*terms.get(name, ()), *value.get_value())
+        rest = nnx.to_pure_dict(nnx.state(merged, nnx.Not(nnx.Param))) if train else rest
+        return out, terms, rest
+
+    def merge(params: Any, rest: Any) -> Any:
+        return nnx.merge(graphs[True], params, rest, copy=True)
+
+    return Model(apply, merge, False), nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+
+
+def of_linen(module: Any, x: Any, key: Any) -> tuple[Model, Any, Any]:
+    """Dropout and the like are told to train by whichever of their usual arguments is there."""
+    known = inspect.signature(type(module).__call__).parameters
+    modes = {"train": True, "training": True, "deterministic": False}
+    told = {name: on for name, on in modes.items() if name in known}
+
+    def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
+        arguments = {name: on is train for name, on in told.items()}
+        mutable = [*(rest if train else ()), "losses"]
+        rngs = {"dropout": key} if train else {}
+        variables = {"params": params, **rest}
+        out, new = module.apply(variables, x, rngs=rngs, mutable=mutable, **arguments)
+        paths = jax.tree_util.tree_leaves_with_path(new.pop("losses", {}))
+        terms: dict[str, Any] = {}
+        for path, value in paths:  # sown values come in a tuple, under the name
+            terms[path[-2].key] = (*terms.get(path[-2].key, ()), value)
+        return out, terms, {**rest, **new}
+
+    variables = module.init(key, x, **{name: not on for name, on in told.items()})
+    rest = {k: v for k, v in variables.items() if k not in ("params", "losses")}
+    return Model(apply, lambda p, r: {"params": p, **r}, True), variables["params"], rest
+
+
+def of_equinox(module: Any) -> tuple[Model, Any, Any]:
+    """Equinox modules take one sample: the batch is mapped over, each sample with its own key."""
+    import equinox as eqx
+
+    params, fixed = eqx.partition(module, eqx.is_inexact_array)
+    takes_key = "key" in inspect.signature(type(module).__call__).parameters
+
+    def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
+        merged = eqx.nn.inference_mode(eqx.combine(params, fixed), not train)
+        if not takes_key:
+            return jax.vmap(merged)(x), {}, rest
+        keys = jax.random.split(key, len(jax.tree.leaves(x)[0]))
+        return jax.vmap(lambda x, key: merged(x, key=key))(x, keys), {}, rest
+
+    return Model(apply, lambda p, r: eqx.combine(p, fixed), takes_key), params, {}
