@@ -100,6 +100,16 @@ class Totals:
         """Whether totals of parts of a batch can be added up."""
         return not any(isinstance(part, Whole) for part in self.parts)
 
+    def by_rows(self, count: Array | int) -> "Totals":
+        """The same with terms that only a whole batch has as means over batches of `count` rows."""
+
+        def merged(part: Any) -> Any:
+            if not isinstance(part, Whole):
+                return part
+            return Total(part.value * count, jnp.asarray(count, part.value.dtype))
+
+        return Totals(tuple(map(merged, self.parts)), self.terms)
+
 
 class _Function(Loss):
     """A plain function of (y_true, y_pred) as a loss, as Keras's `compile` takes it."""

@@ -119,19 +119,23 @@ class Arrays:
         size: int,
         *,
         multiple: int = 1,
-        pads: bool = True,
         seed: int | None = None,
+        shared: bool = False,
     ) -> None:
         self.batch = checked(where, jax.tree.map(np.asarray, batch))
         if size < 1:
             raise ValueError(f"{where}: batch_size must be at least 1, got {size}.")
         self.size, self.seed = min(size, self.batch.size), seed
         self.steps = -(-self.batch.size // self.size)
-        # Rows of a padded batch; without padding the last batch is what is left.
+        # What a padded batch has; without padding the last batch is what is left.
         self.full = -(-self.size // multiple) * multiple
-        is_ragged = self.batch.size % self.size or self.full != self.size
-        self.pads = pads and bool(is_ragged)
+        self.pads = False
+        self.is_shared = shared and jax.process_count() > 1
         self._row_mask = functools.cache(self._row_mask_of)
+
+    def pad(self) -> None:
+        """Fill short batches up from now on."""
+        self.pads = bool(self.batch.size % self.size) or self.full != self.size
 
     def first(self) -> Batch:
         """The first batch, which is not used up by looking at it."""
@@ -139,6 +143,7 @@ class Arrays:
 
     def chunks(self, epoch: int, start: int, most: int) -> Iterator[Chunk]:
         """Batches from number `start`; `most` at once as long as so many full ones are left."""
+        leaves, tree = jax.tree.flatten(self.batch._replace(rows=None))
         count = self.batch.size
         order = np.arange(count)
         if self.seed is not None:
@@ -146,26 +151,27 @@ class Arrays:
         whole = count // self.size
         while start < self.steps:
             number = most if start + most <= whole else 1
-            index = order[start * self.size : (start + number) * self.size].reshape(number, -1)
-            valid = index.shape[1]
-            if self.pads and valid < self.full:
-                filler = np.repeat(index[:, :1], self.full - valid, axis=1)
-                index = np.concatenate([index, filler], axis=1)
-            rows = self._row_mask(valid, number) if self.pads else None
-            processes = jax.process_count()
-            if processes > 1:
-                width = index.shape[1] // processes
+            index = order[start * self.size : (start + number) * self.size]
+            index = index.reshape(number, -1) if number > 1 else index
+            rows = None
+            if self.pads:
+                valid = index.shape[-1]
+                rows = self._row_mask(valid, number)
+                filler = np.repeat(index[..., :1], self.full - valid, axis=-1)
+                index = np.concatenate([index, filler], axis=-1)
+            if self.is_shared:
+                width = index.shape[-1] // jax.process_count()
                 here = slice(jax.process_index() * width, (jax.process_index() + 1) * width)
-                index, rows = index[:, here], rows if rows is None else rows[..., here]
-            index = index[0] if number == 1 else index
-            yield jax.tree.map(lambda a, i=index: a[i], self.batch)._replace(rows=rows), number
+                index, rows = index[..., here], rows if rows is None else rows[..., here]
+            found = jax.tree.unflatten(tree, [leaf.take(index, axis=0) for leaf in leaves])
+            yield found if rows is None else found._replace(rows=rows), number
             start += number
 
     def _row_mask_of(self, valid: int, number: int) -> Any:
         rows = np.arange(self.full) < valid
         rows = rows if number == 1 else np.broadcast_to(rows, (number, self.full))
         # The same few masks serve all steps: on the device, each costs a third as much to pass.
-        return rows if jax.process_count() > 1 else jax.numpy.asarray(rows)
+        return rows if self.is_shared else jax.numpy.asarray(rows)
 
 
 class Stream:
@@ -177,29 +183,27 @@ class Stream:
         data: Any,
         *,
         multiple: int = 1,
-        pads: bool = True,
         steps: int | None = None,
     ) -> None:
-        self.where, self.data, self.multiple, self.pads, self.steps = (
-            where,
-            data,
-            multiple,
-            pads,
-            steps,
-        )
-        is_once = hasattr(data, "__next__")
-        self.is_continued = is_once or steps is not None
+        self.where, self.data, self.multiple, self.steps = where, data, multiple, steps
+        self.is_continued = hasattr(data, "__next__") or steps is not None
+        self.pads = False
         self.full = 0
         self._rest: Iterator[Any] | None = None
         self._taken = 0  # from `_rest`
         self._position = (0, 0)  # epoch and number of the batch that `_rest` gives next
 
+    def pad(self) -> None:
+        """Fill short batches up from now on."""
+        self.pads = True
+
     def first(self) -> Batch:
         """The first batch, which is not used up by looking at it."""
-        batch, _ = next(self.chunks(0, 0, 1))
-        self._rest, self._taken = itertools.chain([batch], self._rest or ()), 0
-        self._position = (0, 0)
-        return batch
+        self._seek(0, 0)
+        for data in self._rest or ():
+            self._rest = itertools.chain([data], self._rest or ())
+            return checked(self.where, as_batch(self.where, data))
+        raise self._ran_out(0, 0)
 
     def chunks(self, epoch: int, start: int, most: int) -> Iterator[Chunk]:
         """Batches of an epoch from number `start`; those before are read and left out."""
@@ -219,11 +223,14 @@ class Stream:
             if len(found) < wanted:
                 break
         if number == 0 or (self.steps is not None and number < self.steps):
-            need = "at least one batch" if self.steps is None else f"{self.steps} batches"
-            raise ValueError(
-                f"{self.where}: the data ran out after {number} batches of epoch {epoch + 1}, "
-                f"{need} needed. Pass a list, or a function that returns a new iterator."
-            )
+            raise self._ran_out(epoch, number)
+
+    def _ran_out(self, epoch: int, number: int) -> ValueError:
+        need = "at least one is" if self.steps is None else f"{self.steps} are"
+        return ValueError(
+            f"{self.where}: the data ran out after {number} batches of epoch {epoch + 1}; {need} "
+            f"needed. Pass a list of batches, or a function that returns a new iterator."
+        )
 
     def _seek(self, epoch: int, start: int) -> None:
         """Go to a batch: on from here where the epochs share one iterator, else from the start."""
@@ -294,18 +301,29 @@ def source(
     data: Any,
     size: int,
     *,
+    multiple: int = 1,
     steps: int | None = None,
     seed: int | None = None,
-    **how: Any,
+    shared: bool = False,
 ) -> Arrays | Stream:
     """Batches of whatever data is: arrays in memory, or something to iterate over."""
-    if callable(data) or hasattr(data, "__next__") or not _is_arrays(data):
-        return Stream(where, data, steps=steps, **how)
-    return Arrays(where, as_batch(where, data), size, seed=seed, **how)
+    is_arrays = isinstance(data, (np.ndarray, jax.Array, Mapping, tuple))
+    if not is_arrays and not callable(data) and not hasattr(data, "__iter__"):
+        raise TypeError(
+            f"{where}: data must be arrays, an iterable of batches or a function that returns "
+            f"one, got {type(data).__name__}."
+        )
+    if not is_arrays:
+        return Stream(where, data, multiple=multiple, steps=steps)
+    return Arrays(where, as_batch(where, data), size, multiple=multiple, seed=seed, shared=shared)
 
 
-def _is_arrays(data: Any) -> bool:
-    if isinstance(data, (np.ndarray, jax.Array, Batch, Mapping)):
-        return True
-    # (x, y) is data; a list of such pairs is a stream of batches.
-    return isinstance(data, tuple) and not hasattr(data, "__next__")
+def split(data: Any, share: float) -> tuple[Any, Any]:
+    """The rows of arrays before the last `share`, and these, as Keras's `validation_split`."""
+    batch = checked("fit", jax.tree.map(np.asarray, as_batch("fit", data)))
+    edge = int(batch.size * (1 - share))
+    if not 0 < edge < batch.size:
+        raise ValueError(
+            f"fit: validation_split={share} of {batch.size} rows leaves {edge} to train on."
+        )
+    return jax.tree.map(lambda a: a[:edge], batch), jax.tree.map(lambda a: a[edge:], batch)

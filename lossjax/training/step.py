@@ -133,6 +133,15 @@ def value_of(objective: Objective, state: State, params: Any, totals: Totals) ->
     return objective.value(totals, params=of_model, step=state.step, log_variances=log_variances)
 
 
+def measure(
+    state: State, batch: Batch, objective: Objective, metrics: Metrics
+) -> tuple[Totals, dict[str, Totals]]:
+    """The terms and the metrics of a batch, the model not being trained."""
+    y_pred, auxiliary, _ = state.outputs(state.params, state.rest, batch.x, train=False)
+    totals = objective.totals(*_compared(batch, y_pred), rows=batch.rows, auxiliary=auxiliary)
+    return totals, score(metrics, batch, y_pred)
+
+
 def score(metrics: Metrics, batch: Batch, y_pred: Any) -> dict[str, Totals]:
     """Metrics are not differentiated, and not weighed by the weights of samples, as in Keras."""
     y_pred = jax.lax.stop_gradient(y_pred)
