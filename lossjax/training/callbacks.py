@@ -98,4 +98,8 @@ class TensorBoard:
     def __call__(self, epoch: int, logs: Mapping[str, float], state: State) -> None:
         for name, value in logs.items():
             self.writer.add_scalar(name, value, epoch + 1)
-        self.writer.flush()
+
+    def finish(self, state: State) -> State:
+        """Everything is written."""
+        self.writer.close()
+        return state
