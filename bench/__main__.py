@@ -14,6 +14,7 @@ MEASURED = {
     "scaling": "time per element, from small inputs to large ones",
     "memory": "what the compiled program needs beside its inputs and results",
     "compile": "time of the first call, tracing and compiling included",
+    "training": "time of a step of `fit`, beside other loops and Keras",
 }
 OTHER = {
     "devices": "what programs cost on TPUs and GPUs that are not here (estimates)",
