@@ -1,4 +1,8 @@
-"""One view of a model, whichever library made it: parameters, other state, and a function."""
+"""One view of a model, whichever library made it: parameters, other state, and a function.
+
+`apply(params, rest, x, key, train)` gives the outputs, the auxiliary losses and the new `rest`;
+`merge(params, rest)` is the user's model again. `random` tells whether `apply` needs a key.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -10,14 +14,11 @@ from lossjax.objective import auxiliary_variable
 
 
 class Model(NamedTuple):
-    """`apply(params, rest, x, key, train)` gives the outputs, auxiliary losses and new rest.
-
-    `merge(params, rest)` is the user's model again, with these parameters.
-    """
+    """The functions of a model."""
 
     apply: Callable[[Any, Any, Any, Any, bool], tuple[Any, dict[str, Any], Any]]
     merge: Callable[[Any, Any], Any]
-    random: bool  # whether `apply` needs a key
+    random: bool
 
 
 def of_nnx(module: Any) -> tuple[Model, Any, Any]:
@@ -32,12 +33,10 @@ def of_nnx(module: Any) -> tuple[Model, Any, Any]:
 
     def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
         merged = nnx.merge(graphs[train], params, rest, copy=True)
-        out, terms = merged(x), {}
-        for path, value in nnx.to_flat_state(nnx.pop(merged, auxiliary_variable())):
-            name = str(path[-1]).removeprefix("auxiliary_")
-            terms[name] = (*terms.get(name, ()), *value.get_value())
-        rest = nnx.to_pure_dict(nnx.state(merged, nnx.Not(nnx.Param))) if train else rest
-        return out, terms, rest
+        out = merged(x)
+        found = nnx.to_flat_state(nnx.pop(merged, auxiliary_variable()))
+        terms = _by_name((str(path[-1]), value.get_value()) for path, value in found)
+        return out, terms, nnx.to_pure_dict(nnx.state(merged, nnx.Not(nnx.Param)))
 
     def merge(params: Any, rest: Any) -> Any:
         return nnx.merge(graphs[True], params, rest, copy=True)
@@ -52,20 +51,16 @@ def of_linen(module: Any, x: Any, key: Any) -> tuple[Model, Any, Any]:
     told = {name: on for name, on in modes.items() if name in known}
 
     def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
-        arguments = {name: on is train for name, on in told.items()}
-        mutable = [*(rest if train else ()), "losses"]
-        rngs = {"dropout": key} if train else {}
-        variables = {"params": params, **rest}
-        out, new = module.apply(variables, x, rngs=rngs, mutable=mutable, **arguments)
-        paths = jax.tree_util.tree_leaves_with_path(new.pop("losses", {}))
-        terms: dict[str, Any] = {}
-        for path, value in paths:  # sown values come in a tuple, under the name
-            terms[path[-2].key] = (*terms.get(path[-2].key, ()), value)
+        how = {name: on is train for name, on in told.items()}
+        how |= {"rngs": {"dropout": key} if train else {}, "mutable": [*rest, "losses"]}
+        out, new = module.apply({"params": params, **rest}, x, **how)
+        found = jax.tree_util.tree_leaves_with_path(new.pop("losses", {}))
+        terms = _by_name((path[-2].key, (value,)) for path, value in found)
         return out, terms, {**rest, **new}
 
-    variables = module.init(key, x, **{name: not on for name, on in told.items()})
-    rest = {k: v for k, v in variables.items() if k not in ("params", "losses")}
-    return Model(apply, lambda p, r: {"params": p, **r}, True), variables["params"], rest
+    variables = dict(module.init(key, x, **{name: not on for name, on in told.items()}))
+    params, _ = variables.pop("params"), variables.pop("losses", None)
+    return Model(apply, lambda p, r: {"params": p, **r}, True), params, variables
 
 
 def of_equinox(module: Any) -> tuple[Model, Any, Any]:
@@ -83,3 +78,11 @@ def of_equinox(module: Any) -> tuple[Model, Any, Any]:
         return jax.vmap(lambda x, key: merged(x, key=key))(x, keys), {}, rest
 
     return Model(apply, lambda p, r: eqx.combine(p, fixed), takes_key), params, {}
+
+
+def _by_name(found: Any) -> dict[str, tuple[Any, ...]]:
+    terms: dict[str, tuple[Any, ...]] = {}
+    for name, values in found:
+        name = name.removeprefix("auxiliary_")
+        terms[name] = (*terms.get(name, ()), *values)
+    return terms
