@@ -204,8 +204,9 @@ def by_hand(model: Model) -> Training:
     """Split once, plain dicts, everything donated, the mean loss kept on the device."""
 
     def train(pause: Pause) -> None:
-        graph, params, rest = nnx.split(model.network(), nnx.Param, ...)
-        params, tx, loss = nnx.to_pure_dict(params), optax.adam(RATE), model.loss
+        graph, *states = nnx.split(model.network(), nnx.Param, ...)
+        params, rest = map(nnx.to_pure_dict, states)
+        tx, loss = optax.adam(RATE), model.loss
 
         @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
         def step(params: Any, opt_state: Any, total: Any, x: Any, y: Any) -> Any:

@@ -313,10 +313,13 @@ class Objective:
             if leaf.identifier is None:
                 continue
             t, p = at("y_true", y_true, path, y_pred), at("y_pred", y_pred, path, y_pred)
-            names = list(path)
-            if not path or isinstance(path[-1], int):
-                known = self.output_names if len(path) == 1 else []
-                names[-1:] = [known[path[0]] if known else _resolve(leaf.identifier, t, p).name]
+            names: list[Any] = list(path)
+            last = path[-1] if path else None
+            if not path or isinstance(last, int):
+                if len(path) == 1 and self.output_names and isinstance(last, int):
+                    names = [self.output_names[last]]
+                else:
+                    names[-1:] = [_resolve(leaf.identifier, t, p).name]
             name = "/".join(map(str, names)) + "_loss"
             if name in taken:  # Keras shows the last of equal names and drops the others
                 name = next(n for n in (f"{name}_{i}" for i in range(1, 10**6)) if n not in taken)

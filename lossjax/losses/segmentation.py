@@ -71,8 +71,9 @@ class _Overlap(Loss):
         )
         if sample_weight is None and mask is None:
             return y_true, y_pred, None, None
-        shape = jnp.shape(sample_weight if mask is None else mask)
-        kept = jnp.ones(shape, bool) if mask is None else jnp.asarray(mask).astype(bool)
+        kept = jnp.asarray(sample_weight if mask is None else mask)
+        shape = kept.shape
+        kept = jnp.ones(shape, bool) if mask is None else kept.astype(bool)
         kept &= rows.reshape(rows.shape + (1,) * (len(shape) - 1)) if shape else True
         return y_true, y_pred, sample_weight, kept
 

@@ -78,8 +78,9 @@ class CSVLog:
 
     def __call__(self, epoch: int, logs: Mapping[str, float], state: State) -> None:
         with self.path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch + 1]
-        rows.append({"epoch": epoch + 1, **logs})  # type: ignore[dict-item]
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        rows = [row for row in rows if int(row["epoch"]) <= epoch]
+        rows.append({"epoch": epoch + 1, **logs})
         names = list(dict.fromkeys(name for row in rows for name in row))
         with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, names)

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -47,7 +47,7 @@ def fit(
     validation: Any = None,
     validation_split: float = 0.0,
     metrics: Mapping[str, Any] | None = None,
-    callbacks: Sequence[Callable[..., Any]] = (),
+    callbacks: Sequence[Any] = (),
     steps_per_epoch: int | None = None,
     accumulate: int = 1,
     mesh: Mesh | None = None,
@@ -110,6 +110,8 @@ def fit(
         return leaves, sums, [getattr(callback, "memory", None) for callback in others]
 
     def save() -> None:
+        if checkpoint is None:
+            return
         beside = {"epoch": epoch, "batch": start, "history": vars(history), "run": run}
         checkpoint.save(jax.tree.leaves(kept()), beside)
 
@@ -145,8 +147,7 @@ def fit(
                 if interrupted.is_set() or history.stopped:
                     break
             if interrupted.is_set():
-                if checkpoint:
-                    save()
+                save()
                 history.stopped = f"interrupted after {start} batches of epoch {epoch + 1}"
                 break
             history.stopped = stop_on_nan * _trouble(sums, names, batches)

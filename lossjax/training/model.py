@@ -26,10 +26,11 @@ def of_nnx(module: Any) -> tuple[Model, Any, Any]:
     from flax import nnx
 
     nnx.pop(module, auxiliary_variable())  # of calls outside of training
-    graphs = {}
+    graphs: dict[bool, Any] = {}
     for mode, train in ((module.eval, False), (module.train, True)):
         mode()
-        graphs[train], params, rest = nnx.split(module, nnx.Param, ...)
+        graphs[train], *states = nnx.split(module, nnx.Param, ...)
+    params, rest = map(nnx.to_pure_dict, states)
 
     def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
         merged = nnx.merge(graphs[train], params, rest, copy=True)
@@ -41,7 +42,7 @@ def of_nnx(module: Any) -> tuple[Model, Any, Any]:
     def merge(params: Any, rest: Any) -> Any:
         return nnx.merge(graphs[True], params, rest, copy=True)
 
-    return Model(apply, merge, False), nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+    return Model(apply, merge, False), params, rest
 
 
 def of_linen(module: Any, x: Any, key: Any) -> tuple[Model, Any, Any]:
