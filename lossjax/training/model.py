@@ -52,7 +52,7 @@ def of_linen(module: Any, x: Any, key: Any) -> tuple[Model, Any, Any]:
     told = {name: on for name, on in modes.items() if name in known}
 
     def apply(params: Any, rest: Any, x: Any, key: Any, train: bool) -> Any:
-        how = {name: on is train for name, on in told.items()}
+        how: dict[str, Any] = {name: on is train for name, on in told.items()}
         how |= {"rngs": {"dropout": key} if train else {}, "mutable": [*rest, "losses"]}
         out, new = module.apply({"params": params, **rest}, x, **how)
         found = jax.tree_util.tree_leaves_with_path(new.pop("losses", {}))
