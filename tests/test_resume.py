@@ -141,7 +141,7 @@ class Marked(training.Checkpoint):
 
 
 def main(folder):
-    """Start a run and kill it in or after one of its first saves, many times; then print how one ends.
+    """Start a run and kill it during one of its first saves, many times; print how one ends.
 
     Runs are forked, so that only the first has to import everything, and jax finds what an
     earlier one compiled: it must not be used before the fork.
