@@ -15,6 +15,7 @@ MEASURED = {
     "memory": "what the compiled program needs beside its inputs and results",
     "compile": "time of the first call, tracing and compiling included",
     "linear-ce": "time and memory of the loss that never makes the logits, over V and chunks",
+    "training": "time of a step of `fit`, beside other loops and Keras",
 }
 OTHER = {
     "devices": "what programs cost on TPUs and GPUs that are not here (estimates)",

@@ -94,12 +94,15 @@ def rows(
     found = []
     for case, name in itertools.product(cases, implementations):
         if (case, name) in samples:
-            # Five digits are more than a clock has.
-            rounded = [float(f"{sample:.5g}") for sample in samples[case, name]]
-            found.append(row(case, name, **{what: rounded}))
+            found.append(row(case, name, **{what: list(map(rounded, samples[case, name]))}))
         elif (case, name) in errors:
             found.append(row(case, name, error=errors[case, name]))
     return found
+
+
+def rounded(sample: float) -> float:
+    """Five digits are more than a clock has."""
+    return float(f"{sample:.5g}")
 
 
 def row(case: Case, implementation: str, **values: Any) -> Row:

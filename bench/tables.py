@@ -186,6 +186,7 @@ TABLES: dict[str, Callable[[Record, bool], Iterable[Table]]] = {
     "scaling": scaling,
     "memory": memory,
     "compile": compilation,
+    "training": losses,
 }
 
 

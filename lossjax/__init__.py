@@ -7,10 +7,13 @@ from lossjax._reduce import Total
 from lossjax.kernels import per_token
 from lossjax.kernels.chunked_linear import chunked_linear
 from lossjax.kernels.linear_cross_entropy import linear_cross_entropy
+from lossjax.objective import Objective, add_loss
 
 __all__ = [
     "Loss",
+    "Objective",
     "Total",
+    "add_loss",
     "chunked_linear",
     "devices",
     "linear_cross_entropy",

@@ -195,12 +195,42 @@ class Loss:
         """
         with jax.named_scope(self.name):
             values, weight, mask = self._evaluate(y_true, y_pred, sample_weight, mask)
+            axis = getattr(self, "axis", -1)
+            ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
+            if isinstance(axis, int) and ndim > 1 and axis % ndim == 0:
+                raise ValueError(
+                    f"{type(self).__name__}: with axis={axis} every value depends on the whole "
+                    f"batch, so it cannot be merged with that of another. Use another axis."
+                )
             if values.ndim == 0:
                 raise ValueError(
                     f"{type(self).__name__}: a scalar for the whole batch cannot be merged with "
                     f"that of another. Return one value per sample from call, or override total."
                 )
             return _reduce.total(type(self).__name__, values, weight, mask, self.reduction)
+
+    def without(
+        self,
+        rows: Array,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """The arguments of a call in which the samples that are false in `rows` do not exist.
+
+        They are masked, not weighed with 0: "sum_over_batch_size" would still count them.
+        """
+
+        def values() -> Any:
+            found = self._evaluate(y_true, y_pred, sample_weight, mask)[0]
+            return found.reshape(found.shape or (1,) * rows.ndim)
+
+        if mask is None:
+            ndim = jax.eval_shape(values).ndim
+            return y_true, y_pred, sample_weight, _leading(rows, ndim)
+        mask = jnp.asarray(mask).astype(bool)
+        return y_true, y_pred, sample_weight, mask & _leading(rows, max(mask.ndim, rows.ndim))
 
     def _prepare(
         self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
@@ -265,6 +295,11 @@ class Loss:
 
 _COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
 _PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def _leading(rows: Array, ndim: int) -> Array:
+    """`rows` with axes of size 1 behind, to broadcast over `ndim` axes."""
+    return rows.reshape(rows.shape + (1,) * (ndim - rows.ndim))
 
 
 def snake_case(name: str) -> str:

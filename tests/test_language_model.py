@@ -9,7 +9,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_language_model():
-    program = EXAMPLES / "10_language_model.py"
+    program = EXAMPLES / "12_language_model.py"
     done = subprocess.run(
         [sys.executable, program, "--steps", "12"], capture_output=True, text=True, check=True
     )

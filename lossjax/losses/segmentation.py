@@ -54,6 +54,33 @@ class _Overlap(Loss):
     def ratio(self, sums: Sums) -> Array:
         raise NotImplementedError
 
+    def without(
+        self,
+        rows: Array,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        if not self._is_of_batch(jnp.ndim(y_pred)):
+            return super().without(rows, y_true, y_pred, sample_weight, mask)
+        # No mask reaches the sums over the batch, but zeros in both regions add nothing to them.
+        y_true, y_pred = (
+            jnp.where(rows.reshape(rows.shape + (1,) * (jnp.ndim(y) - 1)), y, 0)
+            for y in (y_true, y_pred)
+        )
+        if sample_weight is None and mask is None:
+            return y_true, y_pred, None, None
+        kept = jnp.asarray(sample_weight if mask is None else mask)
+        shape = kept.shape
+        kept = jnp.ones(shape, bool) if mask is None else kept.astype(bool)
+        kept &= rows.reshape(rows.shape + (1,) * (len(shape) - 1)) if shape else True
+        return y_true, y_pred, sample_weight, kept
+
+    def _is_of_batch(self, ndim: int) -> bool:
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        return axes is None or 0 in [axis % ndim for axis in axes]
+
     def total(
         self,
         y_true: Any,
@@ -64,14 +91,13 @@ class _Overlap(Loss):
         where = type(self).__name__
         t, p, weight, mask = self._prepare(y_true, y_pred, sample_weight, mask)
         t, p = _check.pair(where, t, p, align=True)
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        if axes is not None and 0 not in [axis % p.ndim for axis in axes]:
+        if not self._is_of_batch(p.ndim):
             return super().total(y_true, y_pred, sample_weight, mask)
         if self.reduction in (None, "none"):
             raise ValueError(f"{where}: total() needs a reduction, got {self.reduction!r}.")
         factor = None
         if weight is not None or mask is not None:
-            if axes is not None:
+            if self.axis is not None:
                 raise ValueError(
                     f"{where}: totals with weights or a mask need axis=None or an axis that "
                     f"leaves the batch out, got axis={self.axis}."

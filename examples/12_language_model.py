@@ -1,6 +1,6 @@
 """Train a byte-level transformer on Python's own reference manual, without making its logits.
 
-Run it with `python examples/10_language_model.py`: under a minute on two cores.
+Run it with `python examples/12_language_model.py`: under a minute on two cores.
 """
 
 import argparse

@@ -1,0 +1,169 @@
+"""Which loss, weight, truth and mask belongs to which output of a model."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from lossjax import _check, losses
+
+Path: TypeAlias = tuple[str | int, ...]
+Weight: TypeAlias = Any  # a number, a function of the step, or LEARNED
+
+LEARNED = "learned"
+
+
+class Leaf(NamedTuple):
+    """One loss of the structure that the user gave, and the key of its weight."""
+
+    identifier: Any
+    key: str
+
+
+def is_learned(weight: Weight) -> bool:
+    return isinstance(weight, str)
+
+
+def is_nested(tree: Any) -> bool:
+    """A dict, or a list of anything but numbers: those are an array."""
+    if isinstance(tree, (list, tuple)) and not isinstance(tree, Leaf):
+        return not all(isinstance(x, (int, float)) or _is_numbers(x) for x in tree)
+    return isinstance(tree, Mapping)
+
+
+def _is_numbers(tree: Any) -> bool:
+    return isinstance(tree, (list, tuple)) and not is_nested(tree)
+
+
+def keyed(loss: Any, path: Path = ()) -> Any:
+    """The structure of `loss` with a `Leaf` for each loss."""
+    if isinstance(loss, Mapping) and "class_name" not in loss:
+        return {k: keyed(v, (*path, k)) for k, v in loss.items()}
+    if isinstance(loss, (list, tuple)):
+        return [keyed(v, (*path, i)) for i, v in enumerate(loss)]
+    return Leaf(losses.get(loss) if isinstance(loss, (Mapping, type)) else loss, _key(path))
+
+
+def _key(path: Path) -> str:
+    return "/".join(map(str, path)) or "loss"
+
+
+def weights_of(tree: Any, weights: Any) -> Iterator[tuple[str, Weight]]:
+    if isinstance(tree, Leaf):
+        if isinstance(weights, (list, tuple)) and len(weights) == 1:
+            weights = weights[0]
+        is_number = isinstance(weights, (int, float)) or hasattr(weights, "dtype")
+        if weights is not None and not (is_number or callable(weights) or weights == LEARNED):
+            raise ValueError(
+                f"Objective: the weight of {tree.key!r} must be a number, a function of the "
+                f"step or {LEARNED!r}, got {weights!r}."
+            )
+        yield tree.key, 1.0 if weights is None else weights
+    elif weights is None:
+        for child in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from weights_of(child, None)
+    elif isinstance(tree, Mapping):
+        if not isinstance(weights, Mapping):
+            raise TypeError(
+                f"Objective: `weights` must be a dict as the losses are, with keys among "
+                f"{list(tree)}, got {weights!r}."
+            )
+        for key in weights:
+            if key not in tree:
+                raise ValueError(
+                    f"Objective: `weights` has a key that is no loss: {key!r}; losses are "
+                    f"{list(tree)}.{_check.nearest(key, tree)}"
+                )
+        for key, child in tree.items():
+            yield from weights_of(child, weights.get(key))
+    else:
+        if not isinstance(weights, (list, tuple)):
+            raise TypeError(f"Objective: `weights` must be a list as the losses, got {weights!r}.")
+        if len(weights) != len(tree):
+            raise ValueError(
+                f"Objective: `weights` must match the number of losses, got {len(tree)} losses "
+                f"and {len(weights)} weights."
+            )
+        for child, weight in zip(tree, weights, strict=True):
+            yield from weights_of(child, weight)
+
+
+def everywhere(leaf: Leaf, y_pred: Any, path: Path = ()) -> Iterator[tuple[Path, Leaf]]:
+    """One loss for every output."""
+    if not is_nested(y_pred):
+        yield path, leaf
+        return
+    for key in y_pred if isinstance(y_pred, Mapping) else range(len(y_pred)):
+        yield from everywhere(leaf, y_pred[key], (*path, key))
+
+
+def matched(tree: Any, y_pred: Any, path: Path = ()) -> Iterator[tuple[Path, Leaf]]:
+    """Losses and outputs walked together; below the top, one loss takes what is there."""
+    if isinstance(tree, Leaf):
+        yield path, tree
+    elif isinstance(tree, Mapping):
+        for key, child in tree.items():
+            if isinstance(child, Leaf) and child.identifier is None:
+                continue
+            if not isinstance(y_pred, Mapping) or key not in y_pred:
+                raise _no_output((*path, key))
+            yield from matched(child, y_pred[key], (*path, key))
+    elif not is_nested(y_pred):  # several losses of one output
+        for child in tree:
+            yield from matched(child, y_pred, path)
+    else:
+        outputs = list(everywhere(Leaf(None, ""), y_pred, path))
+        if len(tree) == len(outputs) and all(isinstance(child, Leaf) for child in tree):
+            yield from zip((output for output, _ in outputs), tree, strict=True)
+            return
+        if isinstance(y_pred, Mapping) or len(tree) > len(y_pred):
+            raise _no_output((*path, 0 if isinstance(y_pred, Mapping) else len(y_pred)))
+        if len(tree) < len(y_pred):
+            raise ValueError(
+                f"Objective: {len(tree)} losses for {len(y_pred)} outputs at {path}. Write None "
+                f"for an output without a loss."
+            )
+        for index, child in enumerate(tree):
+            yield from matched(child, y_pred[index], (*path, index))
+
+
+def _no_output(path: Path) -> KeyError:
+    return KeyError(
+        f"The path: {path} in the `loss` argument, can't be found in the model's output (`y_pred`)."
+    )
+
+
+def at(name: str, tree: Any, path: Path, y_pred: Any) -> Any:
+    """What `tree` holds for the output at `path`; one array of weights is for every output."""
+    is_weight = name in ("sample_weight", "mask")
+    if tree is None or (is_weight and not is_nested(tree)):
+        return tree
+    for depth, key in enumerate(path):
+        keys = tree if isinstance(tree, Mapping) else range(len(tree)) if is_nested(tree) else ()
+        if is_weight and tree is None:
+            return None
+        if key not in keys:
+            if name == "y_true" and depth == 0 and not isinstance(y_pred, type(tree)):
+                raise different_structures(tree, y_pred)
+            if is_weight:
+                raise ValueError(
+                    f"Objective: You should provide one `{name}` array per output in `y`, or one "
+                    f"for all; there is none at {path}. Write None for an output without."
+                )
+            raise KeyError(
+                f"The path: {path} in the `loss` argument, can't be found in the labels (`y_true`)."
+            )
+        tree = tree[key]
+    if name == "y_true" and not path and is_nested(tree) and not is_nested(y_pred):
+        raise different_structures(tree, y_pred)
+    return tree
+
+
+def different_structures(y_true: Any, y_pred: Any) -> ValueError:
+    def structure(tree: Any) -> Any:
+        if isinstance(tree, Mapping):
+            return {k: structure(v) for k, v in tree.items()}
+        return [structure(v) for v in tree] if is_nested(tree) else "*"
+
+    return ValueError(
+        f"Objective: y_true and y_pred have different structures: {structure(y_true)} and "
+        f"{structure(y_pred)}. Give one y_true for each output."
+    )

@@ -1,0 +1,117 @@
+"""What a model is worth on data that it is not trained on, and what it predicts."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jax.sharding import Mesh
+
+from lossjax.objective import Objective
+from lossjax.training.data import Arrays, Batch, Stream, automatic, placed, source, spread
+from lossjax.training.state import State
+from lossjax.training.step import Metrics, as_metrics, as_objective, measure, value_of
+
+
+def evaluate(
+    state: State,
+    objective: Any,
+    data: Any,
+    *,
+    batch_size: int = 32,
+    metrics: Mapping[str, Any] | None = None,
+    mesh: Mesh | None = None,
+) -> dict[str, float]:
+    """The loss, its terms and the metrics of all data at once, whatever the size of a batch.
+
+    Every reduction is that of one batch of all samples. Where a loss couples the samples of its
+    batch (`Circle`), it is the mean over batches, weighed by their rows, as in Keras.
+    """
+    objective, scored, mesh = as_objective(objective), as_metrics(metrics), automatic(mesh)
+    return Evaluation("evaluate", data, batch_size, objective, scored, mesh)(placed(state, mesh))
+
+
+def predict(state: State, x: Any, *, batch_size: int = 32) -> Any:
+    """The outputs of the model for the rows of `x`, as NumPy arrays."""
+    batches = source("predict", {"x": x}, batch_size)
+    batches.pad()
+    found = []
+    for batch, _ in batches.chunks(0, 0, 1):
+        out = jax.device_get(_outputs(state, batch.x))
+        found.append(out if batch.rows is None else _rows(out, np.asarray(batch.rows)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+
+class Evaluation:
+    """The loss and the metrics of a data set, for one state after the other."""
+
+    def __init__(
+        self,
+        where: str,
+        data: Any,
+        size: int,
+        objective: Objective,
+        metrics: Metrics,
+        mesh: Mesh | None,
+    ) -> None:
+        multiple = mesh.size if mesh else 1
+        self.batches = source(where, data, size, multiple=multiple, shared=mesh is not None)
+        self.objective, self.metrics, self.mesh = objective, metrics, mesh
+        self.is_prepared = False
+
+    def __call__(self, state: State) -> dict[str, float]:
+        if not self.is_prepared:
+            prepared(self.batches, state, self.objective, self.metrics)
+            self.is_prepared = True
+        # Two sums are added only if they hold equally many batches: so rounding stays small.
+        sums: list[Any] = []
+        for batch, _ in self.batches.chunks(0, 0, 1):
+            found = _measure(state, spread(batch, self.mesh), self.objective, self.metrics)
+            level = 0
+            while level < len(sums) and sums[level] is not None:
+                found, sums[level] = _add(sums[level], found), None
+                level += 1
+            sums[level : level + 1] = [found]
+        totals, scores = functools.reduce(_add, [found for found in sums if found is not None])
+        logs = value_of(self.objective, state, state.params, totals).logs
+        logs |= {name: self.metrics[name].value(scores[name]).loss for name in self.metrics}
+        return {name: float(value) for name, value in jax.device_get(logs).items()}
+
+
+def prepared(
+    batches: Arrays | Stream, state: State, objective: Objective, metrics: Metrics
+) -> list[str]:
+    """The names of the logs; and short batches are padded from now on, if the losses allow it."""
+
+    def logs(state: State, batch: Batch) -> Any:
+        totals, scores = measure(state, batch, objective, metrics)
+        found = {name: metrics[name].value(scores[name]).loss for name in metrics}
+        return totals, scores, value_of(objective, state, state.params, totals).logs | found
+
+    totals, scores, found = jax.eval_shape(logs, state, batches.first())
+    if totals.mergeable and all(score.mergeable for score in scores.values()):
+        batches.pad()
+    return sorted(found, key=lambda name: (name != "loss", name))
+
+
+@jax.jit
+def _measure(state: State, batch: Batch, objective: Objective, metrics: Metrics) -> Any:
+    count = batch.size if batch.rows is None else jnp.sum(batch.rows)
+    totals, scores = measure(state, batch, objective, metrics)
+    return totals.by_rows(count), {name: score.by_rows(count) for name, score in scores.items()}
+
+
+@jax.jit
+def _add(a: Any, b: Any) -> Any:
+    return a[0] + b[0], {name: a[1][name] + b[1][name] for name in a[1]}
+
+
+@jax.jit
+def _outputs(state: State, x: Any) -> Any:
+    return state.outputs(state.params, state.rest, x, train=False)[0]
+
+
+def _rows(out: Any, rows: np.ndarray) -> Any:
+    return jax.tree.map(lambda a: a[rows], out)
