@@ -94,13 +94,13 @@ normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def largest_of(f: Callable[..., Array], axis: Axis, *xs: Array) -> Array:
+def largest_of(f: Callable[..., Array], axis: int, *xs: Array) -> Array:
     """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative."""
     return jnp.squeeze(row_max(f, axis, 0, *xs), axis)
 
 
 def _largest_of_jvp(
-    f: Callable[..., Array], axis: Axis, primals: Any, tangents: Any
+    f: Callable[..., Array], axis: int, primals: Any, tangents: Any
 ) -> tuple[Array, Array]:
     out = largest_of(f, axis, *primals)
     top = jnp.expand_dims(lax.stop_gradient(out), axis)
