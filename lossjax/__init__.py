@@ -1,6 +1,7 @@
 """Losses for JAX with the meaning of Keras's, differentiable in everything."""
 
 from lossjax import devices as devices
+from lossjax import inspect as inspect
 from lossjax import losses
 from lossjax._base import Loss, static
 from lossjax._reduce import Total
@@ -16,6 +17,7 @@ __all__ = [
     "add_loss",
     "chunked_linear",
     "devices",
+    "inspect",
     "linear_cross_entropy",
     "losses",
     "per_token",

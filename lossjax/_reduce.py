@@ -94,13 +94,13 @@ def _by_sample(f: Callable[[Array, Array], Array], tree: Any, alive: Array, axis
     def leaf(x: Any) -> Any:
         if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
             return x
-        rows = _rows(alive, x, axis)
+        rows = as_rows(alive, x, axis)
         return x if rows is None else f(x, rows)
 
     return jax.tree.map(leaf, tree)
 
 
-def _rows(alive: Array, x: Array, axis: Axis) -> Array | None:
+def as_rows(alive: Array, x: Array, axis: Axis) -> Array | None:
     """`alive` (one entry a value) reshaped to broadcast over `x`; None where it does not fit."""
     if isinstance(axis, int) and alive.ndim == x.ndim - 1 and -x.ndim <= axis < x.ndim:
         rows = jnp.expand_dims(alive, axis)
@@ -114,7 +114,7 @@ def _rows(alive: Array, x: Array, axis: Axis) -> Array | None:
     return rows if fits else None
 
 
-def _weighed(
+def weigh(
     where: str, values: Array, weight: Array | None, mask: Array | None
 ) -> tuple[Array, Array | None, Array | None]:
     """Values times weight and mask, and both in the shape in which Keras sums them."""
@@ -145,7 +145,7 @@ def reduce(
     where: str, values: Array, weight: Array | None, mask: Array | None, reduction: Reduction
 ) -> Array:
     """Keras's `reduce_weighted_values`."""
-    weighed, weight, mask = _weighed(where, values, weight, mask)
+    weighed, weight, mask = weigh(where, values, weight, mask)
     # Keras hands a scalar, or the values of an empty batch, back as they are.
     if reduction in (None, "none") or weighed.shape in ((), (0,)):
         return weighed
@@ -161,7 +161,7 @@ def total(
             f"{where}: total() adds losses up, but reduction={reduction!r} keeps one value per "
             f"sample. Use another reduction, or concatenate the values."
         )
-    return _total(*_weighed(where, values, weight, mask), reduction)
+    return _total(*weigh(where, values, weight, mask), reduction)
 
 
 def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: Reduction) -> Total:

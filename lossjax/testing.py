@@ -7,7 +7,7 @@ import numpy as np
 
 from lossjax._base import Loss
 
-__all__ = ["DOMAINS", "sample"]
+__all__ = ["DOMAINS", "domain_of", "draw", "sample"]
 
 Sampler: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 
@@ -64,7 +64,18 @@ def sample(
     >>> y_true.shape, y_pred.shape
     ((8,), (8, 5))
     """
-    domain = loss.domain + (" logits" if getattr(loss, "from_logits", False) else "")
+    return draw(domain_of(loss), shape, seed)
+
+
+def domain_of(loss: Loss | type[Loss]) -> str:
+    """Which of `DOMAINS` has the inputs that `loss` takes."""
+    return loss.domain + (" logits" if getattr(loss, "from_logits", False) else "")
+
+
+def draw(
+    domain: str, shape: tuple[int, ...] | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `sample`, for one of `DOMAINS`."""
     if shape is None:
         shape = (4, 6, 5) if domain == "sequence" else (8, 5)
     y_true, y_pred = DOMAINS[domain](np.random.default_rng(seed), shape)

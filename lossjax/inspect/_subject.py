@@ -1,0 +1,109 @@
+"""Any loss as one thing: a `Loss`, a name, or a function (y_true, y_pred) -> values."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from lossjax import _check, losses, testing
+from lossjax._base import Loss, registry, static
+from lossjax._types import Reduction
+
+# Tried in turn for a function of which nothing is known.
+_GUESSES = ("real", "binary", "distribution", "label logits", "label")
+
+
+class _Function(Loss):
+    """A plain function as a `Loss`, to weigh and reduce its values."""
+
+    function: Any = static(default=None)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+def resolved(where: str, loss: Any) -> Callable[..., Any]:
+    """The loss that a name, a config, a class or a callable stands for."""
+    if isinstance(loss, (str, Mapping, type)):
+        loss = losses.get(loss)
+    if not callable(loss):
+        raise TypeError(
+            f"{where}: loss must be a Loss, the name of one or a function (y_true, y_pred) -> "
+            f"values, got {type(loss).__name__}."
+        )
+    return loss
+
+
+def name_of(loss: Any) -> str:
+    """What to call it in a table or a plot."""
+    if isinstance(loss, _Function):
+        return name_of(loss.function)
+    if isinstance(loss, Loss):
+        return repr(loss)
+    return getattr(loss, "__name__", None) or repr(loss)
+
+
+def as_loss(loss: Any, reduction: Reduction = None) -> Loss:
+    """A function as a `Loss`; a `Loss` as it is, or with another reduction if one is given."""
+    if not isinstance(loss, Loss):
+        return _Function(loss, reduction=reduction or "sum_over_batch_size")
+    return loss if reduction is None else dataclasses.replace(loss, reduction=reduction)
+
+
+def values_of(loss: Any) -> Callable[[Any, Any], Any]:
+    """The function from (y_true, y_pred) to values per sample, nothing cast on the way in."""
+    if not isinstance(loss, Loss):
+        return loss
+    unreduced = dataclasses.replace(loss, reduction=None, dtype=None)
+    return lambda y_true, y_pred: unreduced(y_true, y_pred)
+
+
+def domain_of(loss: Any) -> str | None:
+    """The kind of inputs that a loss of lossjax takes, a key of `lossjax.testing.DOMAINS`."""
+    if isinstance(loss, _Function):
+        loss = loss.function
+    if isinstance(loss, Loss):
+        own = type(loss).domain != "real" or type(loss).__module__.startswith("lossjax.losses")
+        return testing.domain_of(loss) if own else None
+    for cls in registry.values():
+        if isinstance(cls, type) and getattr(cls, "fn", None) is loss and loss is not None:
+            return testing.domain_of(cls)
+    return None
+
+
+def data(
+    where: str, loss: Any, y_true: Any, y_pred: Any, domain: str | None
+) -> tuple[Any, Any, str]:
+    """(y_true, y_pred, where they come from): the caller's, or generated for the domain."""
+    if (y_true is None) != (y_pred is None):
+        raise ValueError(f"{where}: give y_true and y_pred, or neither to have them generated.")
+    if y_true is not None:
+        return y_true, y_pred, "the data given"
+    if domain is not None:
+        _check.choice(where, "domain", domain, tuple(testing.DOMAINS))
+    domain = domain or domain_of(loss)
+    for guess in (domain,) if domain else _GUESSES:
+        if guess not in testing.DOMAINS:
+            raise ValueError(
+                f"{where}: no data can be generated for {name_of(loss)}. Give y_true and y_pred."
+            )
+        pair = testing.draw(guess)
+        if domain or _is_finite(values_of(loss), *pair):
+            return *pair, f"generated data of the domain {guess!r}"
+    return *testing.draw("real"), "generated data of the domain 'real'"
+
+
+def _is_finite(values: Callable[..., Any], y_true: Any, y_pred: Any) -> bool:
+    try:
+        found = values(jax.numpy.asarray(y_true), jax.numpy.asarray(y_pred))
+        return all(bool(np.isfinite(np.asarray(x)).all()) for x in jax.tree.leaves(found))
+    except Exception:  # whatever a loss does with inputs that are not meant for it
+        return False
+
+
+def first_lines(loss: Any) -> str:
+    """The formula of a documented loss: the first paragraph of its docstring."""
+    text = (getattr(type(loss), "fn", loss) if isinstance(loss, Loss) else loss).__doc__ or ""
+    return " ".join(text.split("\n\n")[0].split())

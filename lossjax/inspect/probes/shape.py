@@ -1,0 +1,128 @@
+"""What comes back, whether shapes broadcast by accident, and the order of the arguments."""
+
+import inspect
+from collections.abc import Iterator
+
+import numpy as np
+from jax import numpy as jnp
+
+from lossjax import _check
+from lossjax._base import Loss
+from lossjax.inspect._case import Case, attempt, differ, is_finite
+from lossjax.inspect._report import Finding
+
+_MEAN = "Return one value per sample, e.g. jnp.mean(..., axis=-1); the reduction comes after."
+_PREDICTIONS = (
+    "y_pred y_hat yhat pred preds prediction predictions logit logits output outputs input"
+)
+_TRUTHS = "y_true y target targets label labels truth true"
+
+
+def per_sample(case: Case) -> Iterator[Finding]:
+    """A value for each sample? Which axes does it reduce?"""
+    name, shape, given = "per sample", case.seen.shape, case.y_pred.shape
+    samples = given[0]
+    if not shape:
+        severity = "note" if isinstance(case.loss, Loss) else "error"
+        cause = f"One number for the whole batch of {samples}: no sample can be weighed or masked."
+        yield Finding(name, severity, cause, _MEAN)  # type: ignore[arg-type]
+        return
+    fewer, _ = attempt(case.values, *case.rows(slice(samples - 1)))
+    grows = fewer is not None and fewer.ndim > 0 and fewer.shape[0] == samples - 1
+    if shape[0] != samples or (samples > 1 and fewer is not None and not grows):
+        yield Finding(
+            name,
+            "error",
+            f"Values of shape {shape} for y_pred of shape {given}: the axis of the samples is "
+            f"reduced.",
+            _MEAN,
+        )
+    elif len(given) > 1 and shape == given:
+        yield Finding(
+            name,
+            "note",
+            f"One value for each entry, shape {shape}: no axis is reduced, and a weight for each "
+            f"sample does not fit.",
+            "Average over the last axis, as Keras does.",
+        )
+    else:
+        axes = tuple(range(len(shape), len(given))) if given[: len(shape)] == shape else None
+        what = "" if axes is None else f", reducing axes {axes}" if axes else ", reducing no axis"
+        yield Finding(name, "ok", f"Values of shape {shape}{what}.")
+
+
+def order(case: Case) -> Iterator[Finding]:
+    """Are truth and prediction taken in this order, and is a match better than a mismatch?"""
+    name = "argument order"
+    swap = "Write f(y_true, y_pred), the order of Keras and lossjax."
+    try:
+        first, second = list(inspect.signature(case.loss).parameters)[:2]
+    except (TypeError, ValueError):
+        first, second = "", ""
+    if first.lower() in _PREDICTIONS.split() and second.lower() in _TRUTHS.split():
+        yield Finding(name, "error", f"The arguments are ({first}, {second}).", swap)
+        return
+    swapped, _ = attempt(case.values, case.y_pred, case.y_true)
+    if not is_finite(case.seen) and swapped is not None and is_finite(swapped):
+        cause = "The values are not finite, but are with truth and prediction swapped."
+        yield Finding(name, "error", cause, swap)
+        return
+    if case.is_paired and len(case.y_true) > 1:
+        t = case.y_true
+        matched, _ = attempt(case.values, t, t)
+        crossed, _ = attempt(case.values, t, jnp.roll(t, 1, 0))
+        known = matched is not None and crossed is not None
+        if known and is_finite(matched) and is_finite(crossed):
+            slack = 1e-6 * max(1, float(np.abs(crossed).max()))
+            if np.mean(matched) > np.mean(crossed) + slack:
+                cause = (
+                    f"y_pred = y_true costs {np.mean(matched):.4g} on average, the truth of "
+                    f"another sample {np.mean(crossed):.4g}: being right costs more."
+                )
+                yield Finding(name, "warning", cause, "Look for a wrong sign or swapped arguments.")
+                return
+    yield Finding(name, "ok", "Nothing speaks for swapped arguments.")
+
+
+def broadcasting(case: Case) -> Iterator[Finding]:
+    """Do (N,) and (N, 1) make (N, N) values?"""
+    name, t, p = "broadcasting", case.y_true, case.y_pred
+    fix = (
+        "Raise where y_true.shape != y_pred.shape, or drop the axis: y_pred[..., 0]. The functions "
+        "and classes of lossjax.losses do."
+    )
+    given = _grown(case, t, p)
+    if given:
+        yield Finding(name, "error", given, fix)
+        return
+    if case.is_paired and p.ndim in (1, 2):
+        t, p = (t, p[:, None]) if p.ndim == 1 else (t[:, 0], p[:, :1])
+    elif t.ndim == p.ndim - 1:
+        t = t[..., None]
+    else:
+        return
+    found = _grown(case, t, p)
+    if found:
+        yield Finding(name, "warning", found, fix)
+    else:
+        cause = f"Shapes such as {t.shape} against {p.shape} are aligned or refused."
+        yield Finding(name, "ok", cause)
+
+
+def _grown(case: Case, t: jnp.ndarray, p: jnp.ndarray) -> str:
+    """What goes wrong with shapes of which neither broadcasts to the other."""
+    a, b = _check.aligned(t, p)
+    if a.shape == t.shape and b.shape == p.shape:
+        return ""
+    found, _ = attempt(case.values, t, p)
+    right, _ = attempt(case.values, a, b)
+    if found is None or right is None or not (found.size != right.size or _unlike(found, right)):
+        return ""
+    return (
+        f"y_true {t.shape} and y_pred {p.shape} are broadcast: every truth meets every "
+        f"prediction, values of shape {found.shape}."
+    )
+
+
+def _unlike(a: np.ndarray, b: np.ndarray) -> bool:
+    return differ(a.ravel(), b.ravel())

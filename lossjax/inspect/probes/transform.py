@@ -1,0 +1,110 @@
+"""jit, vmap, how often a loss is traced and what memory it takes."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lossjax import devices
+from lossjax._base import Loss
+from lossjax.inspect._case import Case, attempt, differ
+from lossjax.inspect._report import Finding
+
+_ENTRIES = 2**16  # of y_pred, where memory is asked for
+_STATIC = (float, np.floating)
+
+
+def jit(case: Case) -> Iterator[Finding]:
+    """Does it run under jit, with the same result?"""
+    found, error = attempt(case.jitted, case.y_true, case.y_pred)
+    if error:
+        numpy = "TracerArrayConversion" in error
+        fix = (
+            "Use jax.numpy in place of numpy: NumPy needs numbers, and under jit there are none yet."
+            if numpy
+            else "Write no Python if, int() or float() on array values: jnp.where, jax.lax.cond."
+        )
+        yield Finding("jit", "error", f"Raises under jit, grad and vmap: {error}", fix)
+    elif differ(found, case.seen):
+        cause = "Another result under jit than without."
+        fix = "Remove what changes from call to call: random numbers, counters, global state."
+        yield Finding("jit", "error", cause, fix)
+    else:
+        yield Finding("jit", "ok", "The same values under jit.")
+
+
+def vmap(case: Case) -> Iterator[Finding]:
+    """Does it run under vmap, with the same result?"""
+    t, p = (jnp.stack([x, x]) for x in case.few)
+    found, error = attempt(jax.jit(jax.vmap(case.values)), t, p)
+    if error:
+        fix = "Take axes from the end (axis=-1), and write no Python if on array values."
+        yield Finding("vmap", "warning", f"Raises under vmap: {error}", fix)
+    elif differ(found[1], np.asarray(case.values(*case.few))):
+        cause = "Another result under vmap than without."
+        yield Finding("vmap", "error", cause, "Take axes from the end: axis=-1.")
+    else:
+        yield Finding("vmap", "ok", "The same values under vmap.")
+
+
+def traces(case: Case) -> Iterator[Finding]:
+    """Does a new hyperparameter compile again?"""
+    if not isinstance(case.loss, Loss):
+        return
+    numbers = [
+        f.name
+        for f in dataclasses.fields(case.loss)
+        if f.metadata.get("static") and isinstance(getattr(case.loss, f.name), _STATIC)
+    ]
+    if numbers:
+        yield Finding(
+            "traces",
+            "warning",
+            f"Static numbers: {', '.join(numbers)}; every new value compiles again and has no "
+            f"gradient.",
+            "Declare them as plain fields: `x: float = 1.0`.",
+        )
+        return
+    count = 0
+
+    def run(loss: Any, t: Any, p: Any) -> Any:
+        nonlocal count
+        count += 1
+        return loss(t, p)
+
+    run_jitted = jax.jit(run)
+    for loss in (case.loss, jax.tree.map(lambda x: x * 1.01, case.loss)):
+        _, error = attempt(run_jitted, loss, *case.few)
+        if error:
+            fix = "Write no Python if on a hyperparameter: jnp.where, or a static field."
+            yield Finding("traces", "warning", f"Raises where it is an argument: {error}", fix)
+            return
+    severity, fix = ("ok", "") if count == 1 else ("warning", "Look for static or integer fields.")
+    cause = f"Traced {count} time{'s' * (count > 1)} for two sets of hyperparameters."
+    yield Finding("traces", severity, cause, fix)  # type: ignore[arg-type]
+
+
+def memory(case: Case) -> Iterator[Finding]:
+    """How much more than its inputs does the gradient need?"""
+    t, p = case.y_true, case.y_pred
+    if not case.is_per_sample or not t.ndim or len(t) != len(p) or not p.size:
+        return
+    rows = max(len(p), _ENTRIES * len(p) // p.size)
+    big = [jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype) for x in (t, p)]
+    try:
+        cost = devices.cost(jax.value_and_grad(case.scalar, argnums=1), *big)
+    except Exception:  # a loss for one size alone; that it runs at all is asked elsewhere
+        return
+    size = rows * p.size // len(p) * p.dtype.itemsize
+    ratio = cost.temp_bytes / size
+    cause = (
+        f"Value and gradient need {ratio:.2g} times y_pred beside it, in {cost.kernels} kernels."
+    )
+    if ratio > 8:
+        fix = "Look for pairs of samples or entries (N × N), and for steps kept for the gradient."
+        yield Finding("memory", "note", cause, fix)
+    else:
+        yield Finding("memory", "ok", cause)
