@@ -6,8 +6,22 @@ a function `(y_true, y_pred) -> values per sample`. Tables need rich, plots need
 `pip install 'lossjax[inspect]'`.
 """
 
+from lossjax.inspect._compare import Comparison, Gap, compare
 from lossjax.inspect._examine import check
 from lossjax.inspect._explain import Explanation, explain
+from lossjax.inspect._plot import plot, plot_batch
 from lossjax.inspect._report import CheckError, Finding, Report
 
-__all__ = ["CheckError", "Explanation", "Finding", "Report", "check", "explain"]
+__all__ = [
+    "CheckError",
+    "Comparison",
+    "Explanation",
+    "Finding",
+    "Gap",
+    "Report",
+    "check",
+    "compare",
+    "explain",
+    "plot",
+    "plot_batch",
+]
