@@ -87,7 +87,7 @@ def test_errors():
         inspect.explain(3)
     with pytest.raises(ValueError, match="give y_true and y_pred, or neither"):
         inspect.explain("mse", [1.0])
-    with pytest.raises(ValueError, match="LinearCrossEntropy.*Give y_true and y_pred"):
+    with pytest.raises(ValueError, match=r"LinearCrossEntropy.*Give y_true and y_pred"):
         inspect.explain(losses.LinearCrossEntropy())
     with pytest.raises(ValueError, match="domain must be one of"):
         inspect.explain("mse", domain="reel")

@@ -57,7 +57,7 @@ class Case:
 
     @functools.cached_property
     def derivatives(self) -> Callable[[Any, Any], Derivatives]:
-        """Everything at one point, compiled together; reverse over reverse, which all rules have."""
+        """All at one point, compiled together; reverse over reverse, which all rules have."""
 
         def of(t: Any, p: Any) -> Derivatives:
             gradient, pull = jax.vjp(jax.grad(lambda q: self.scalar(t, q)), p)

@@ -111,7 +111,7 @@ class Explanation(Shown):
     def _samples(self) -> Table:
         columns = self._columns()
         rows = [
-            (_position(index), *(_short(x[index]) for x in columns.values()))
+            (position(index), *(_short(x[index]) for x in columns.values()))
             for index in np.ndindex(self.values.shape)
         ]
         return Table("Samples", ("sample", *columns), rows)
@@ -128,7 +128,7 @@ class Explanation(Shown):
         size = np.abs(terms).ravel()
         order = np.argsort(-np.nan_to_num(size, nan=np.inf), kind="stable")[:LARGEST]
         where = ", ".join(
-            f"{_position(np.unravel_index(i, terms.shape))}: {number(terms.ravel()[i])}"
+            f"{position(np.unravel_index(i, terms.shape))}: {number(terms.ravel()[i])}"
             for i in order
         )
         share = size[order].sum() / (size.sum() or 1)
@@ -255,7 +255,8 @@ def _form(tree: Any) -> str:
     return " and ".join(f"{x.shape} {x.dtype}" for x in leaves)
 
 
-def _position(index: tuple[Any, ...]) -> str:
+def position(index: tuple[Any, ...]) -> str:
+    """The index of a sample as text."""
     return ", ".join(str(int(i)) for i in index)
 
 

@@ -115,8 +115,8 @@ def masked(case: Case) -> Iterator[Finding]:
         yield Finding(
             name,
             "error",
-            "A NaN in a masked sample reaches the loss or its gradient.",
+            "What a masked sample holds changes the loss or its gradient.",
             "Compute each value from its own sample; statistics of the batch need the mask inside.",
         )
     else:
-        yield Finding(name, "ok", "A NaN in a masked sample has no influence.")
+        yield Finding(name, "ok", "A masked sample has no influence, not even as NaN.")

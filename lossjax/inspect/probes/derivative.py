@@ -64,8 +64,11 @@ def _zeros(name: str, values: np.ndarray, gradient: np.ndarray) -> Finding:
 def _orders(case: Case, product: np.ndarray) -> Iterator[Finding]:
     t, p = case.few
 
-    def forward(p: Array, v: Array) -> Array:
-        return jax.jvp(jax.grad(lambda q: case.scalar(t, q)), (p,), (v,))[1]
+    def forward(p: Array, v: Array) -> tuple[Array, ...]:
+        def scalar(q: Array) -> Array:
+            return case.scalar(t, q)
+
+        return tuple(jax.jvp(f, (p,), (v,))[1] for f in (scalar, jax.grad(scalar)))
 
     try:
         jax.eval_shape(forward, p, direction(p))
@@ -128,7 +131,7 @@ def edges(case: Case) -> Iterator[Finding]:
         if not bad:
             continue
         only_second = bad == ["product"]
-        overflow = np.isinf(found.values).any() and not np.isnan(found.values).any()
+        overflow = not np.isnan(found.values).any() and not np.isnan(found.gradient).any()
         mild = only_second or (overflow and label.startswith("y_pred = ±"))
         kinds = {"values": "value", "gradient": "gradient", "product": "second derivative"}
         yield Finding(

@@ -64,9 +64,7 @@ def half(case: Case) -> Iterator[Finding]:
         cause = f"16-bit predictions are {far:.1e} off, relative to the largest value."
         yield Finding("16 bits", "warning", cause, fix)
     else:
-        yield Finding(
-            "16 bits", "ok", "float16 and bfloat16 predictions: finite, and near float64."
-        )
+        yield Finding("16 bits", "ok", "Finite, and near float64, for float16 and bfloat16.")
 
 
 def _exact(case: Case, t: Array, p: Array) -> tuple[np.ndarray, str]:

@@ -23,7 +23,7 @@ def jit(case: Case) -> Iterator[Finding]:
     if error:
         numpy = "TracerArrayConversion" in error
         fix = (
-            "Use jax.numpy in place of numpy: NumPy needs numbers, and under jit there are none yet."
+            "Use jax.numpy in place of numpy: NumPy needs numbers, and jit has none yet."
             if numpy
             else "Write no Python if, int() or float() on array values: jnp.where, jax.lax.cond."
         )
