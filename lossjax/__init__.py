@@ -4,6 +4,7 @@ from lossjax import devices as devices
 from lossjax import inspect as inspect
 from lossjax import losses
 from lossjax._base import Loss, static
+from lossjax._checked import checked
 from lossjax._reduce import Total
 from lossjax.kernels import per_token
 from lossjax.kernels.chunked_linear import chunked_linear
@@ -15,6 +16,7 @@ __all__ = [
     "Objective",
     "Total",
     "add_loss",
+    "checked",
     "chunked_linear",
     "devices",
     "inspect",

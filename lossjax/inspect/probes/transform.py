@@ -100,9 +100,7 @@ def memory(case: Case) -> Iterator[Finding]:
         return
     size = rows * p.size // len(p) * p.dtype.itemsize
     ratio = cost.temp_bytes / size
-    cause = (
-        f"Value and gradient need {ratio:.2g} times y_pred beside it, in {cost.kernels} kernels."
-    )
+    cause = f"Value and gradient need {ratio:.2g} times y_pred in temporary arrays."
     if ratio > 8:
         fix = "Look for pairs of samples or entries (N × N), and for steps kept for the gradient."
         yield Finding("memory", "note", cause, fix)

@@ -1,0 +1,234 @@
+"""`python -m lossjax`: the tools of `lossjax.inspect` on the command line."""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lossjax import inspect, losses
+from lossjax._base import Loss, registry
+from lossjax.inspect._report import SEVERITIES
+from lossjax.inspect._table import Shown, Table, rich
+from lossjax.testing import DOMAINS
+
+_LOSS = 'a name ("huber"), or module:attribute of a loss or function of your own'
+_ARRAY = "a .npy file, or a .npz file with one array, or file.npz:name"
+
+
+class _Problem(Exception):
+    """Something the user can mend, told without a traceback."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listing(Shown):
+    def tables(self) -> Any:
+        """Every registered loss."""
+        classes = {c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn")}
+        rows = []
+        for cls in sorted(classes, key=lambda cls: cls.__name__):
+            names = [name for name, found in registry.items() if found is cls.fn]
+            formula = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+            numbers = ", ".join(f"{k}={v}" for k, v in cls().hyperparameters().items())
+            rows.append((cls.__name__, "\n".join(names), numbers, formula))
+        yield Table("Losses", ("class", "other names", "hyperparameters", "value"), rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0, or 1 where `check` has findings, or 2 for a problem told on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options)
+    except _Problem as problem:
+        text = str(problem)
+    except (ValueError, TypeError, ImportError) as error:  # worded by lossjax, or by the loss
+        text = str(error)
+    print(f"lossjax {options.command}: {text}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lossjax", description=inspect.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="every loss, with its names and its formula")
+    listing.set_defaults(run=_list)
+    check = _command(commands, "check", _check, "what goes wrong with a loss")
+    check.add_argument(
+        "--fail-on",
+        choices=(*SEVERITIES[1:], "never"),
+        default="error",
+        help="exit with status 1 from this severity on (default: %(default)s)",
+    )
+    explain = _command(commands, "explain", _explain, "where the number comes from")
+    plot = _command(
+        commands,
+        "plot",
+        _plot,
+        "the curve of a loss; of a batch, if --y-true and --y-pred are given",
+    )
+    plot.add_argument("-o", "--output", required=True, metavar="FILE", help="a .png, .svg or .pdf")
+    for command in (explain, plot):
+        command.add_argument("--sample-weight", metavar="FILE", help=_ARRAY)
+        command.add_argument("--mask", metavar="FILE", help=_ARRAY)
+    compare = _command(commands, "compare", _compare, "the largest difference of two losses")
+    compare.add_argument("other", metavar="OTHER", help=_LOSS)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, what: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    command.set_defaults(run=run)
+    command.add_argument("loss", metavar="LOSS", help=_LOSS)
+    command.add_argument("--y-true", metavar="FILE", help=f"{_ARRAY}; generated if left out")
+    command.add_argument("--y-pred", metavar="FILE", help=_ARRAY)
+    command.add_argument("--domain", choices=tuple(DOMAINS), help="what to generate")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter of LOSS, as JSON; in `plot` [0.5, 1, 2] draws a curve for each",
+    )
+    return command
+
+
+def _list(_: argparse.Namespace) -> int:
+    _show(_Listing())
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    loss = _with(_loss(options.loss), _settings(options.set))
+    report = inspect.check(loss, *_data(options), domain=options.domain)
+    _show(report)
+    return int(options.fail_on != "never" and bool(report.at_least(options.fail_on)))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    loss = _with(_loss(options.loss), _settings(options.set))
+    weights = _optional(options.sample_weight), _optional(options.mask)
+    _show(inspect.explain(loss, *_data(options), *weights, domain=options.domain))
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    settings = _settings(options.set)
+    family = {k: v for k, v in settings.items() if isinstance(v, list)}
+    fixed = {k: v for k, v in settings.items() if k not in family}
+    loss = _with(_loss(options.loss), fixed)
+    data = _data(options)
+    if data[0] is None:
+        figure = inspect.plot(loss, domain=options.domain, **family)
+    else:
+        weights = _optional(options.sample_weight), _optional(options.mask)
+        figure = inspect.plot_batch(_with(loss, family), *data, *weights)
+    try:
+        figure.savefig(options.output)
+    except OSError as error:
+        raise _Problem(f"cannot write {options.output}: {error.strerror}.") from error
+    print(options.output)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    loss = _with(_loss(options.loss), _settings(options.set))
+    _show(inspect.compare(loss, _loss(options.other), *_data(options), domain=options.domain))
+    return 0
+
+
+def _show(shown: Shown) -> None:
+    console = rich().Console()
+    if console.is_terminal:
+        console.print(shown)
+    else:  # a file or a pipe: the width must not depend on where it is made
+        print(shown)
+
+
+def _loss(text: str) -> Any:
+    """The loss of a name; `module:attribute` imports the module, as Python would."""
+    if ":" not in text:
+        found = losses.get(text)
+        # Its class: it takes hyperparameters, and has a reduction.
+        owners = (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
+        return next((cls() for cls in owners if cls.fn is found), found)
+    module, _, path = text.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # whatever the module does when it is imported
+        raise _Problem(
+            f"cannot import {module!r}: {type(error).__name__}: {error}. Give module:attribute, "
+            f"with a module that Python finds from this folder."
+        ) from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise _Problem(f"{module!r} has no {path!r}. Give module:attribute.")
+        found = getattr(found, name)
+    return losses.get(found)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError as error:
+            raise _Problem(
+                f"--set needs NAME=VALUE with a number, true, false, a list or a quoted text, "
+                f"got {pair!r}."
+            ) from error
+    return found
+
+
+def _with(loss: Any, settings: dict[str, Any]) -> Any:
+    if not settings:
+        return loss
+    if not isinstance(loss, Loss):
+        raise _Problem("--set is for losses that are a Loss; this is a plain function.")
+    return type(loss).from_config(loss.get_config() | settings)
+
+
+def _data(options: argparse.Namespace) -> tuple[Any, Any]:
+    return _optional(options.y_true), _optional(options.y_pred)
+
+
+def _optional(file: str | None) -> np.ndarray | None:
+    return None if file is None else _array(file)
+
+
+def _array(text: str) -> np.ndarray:
+    """An array from a file; pickled objects are refused, as reading them runs code."""
+    name, key = text, ""
+    if ".npz:" in text:
+        name, _, key = text.rpartition(":")
+    path = Path(name)
+    if path.suffix not in (".npy", ".npz"):
+        raise _Problem(f"{name} must be a .npy or .npz file; write it with numpy.save.")
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            keys = list(found)
+            if not key and len(keys) == 1:
+                key = keys[0]
+            if key not in keys:
+                raise _Problem(f"{name} holds {keys}; write one as {name}:NAME.")
+            return found[key]
+    except OSError as error:
+        reason = error.strerror or "it is no NumPy file"
+        raise _Problem(f"cannot read {name}: {reason}.") from error
+    except (ValueError, EOFError) as error:
+        raise _Problem(
+            f"cannot read {name}: it is damaged, or holds Python objects in place of numbers, "
+            f"which are never unpickled."
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""`checked`: the same loss, which looks at the numbers it is given, under jit too."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+from jax import numpy as jnp
+from jax.experimental import checkify
+
+from lossjax import _check, _reduce, testing
+from lossjax._base import Loss, registry
+from lossjax._types import Array
+
+_SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
+
+
+class _Rule(NamedTuple):
+    """Entries of `x` must be `good`; `text` says how."""
+
+    name: str
+    x: Array
+    good: Array
+    text: str
+
+
+def checked(loss: Any) -> Any:
+    """The same loss, which raises where labels, targets, predictions or weights are no valid ones.
+
+    It reports class numbers out of range, targets and probabilities outside [0, 1], targets that
+    do not sum to 1, negative counts, and NaN: the first such entry with its position and value.
+    What the mask or a weight of 0 takes out may hold anything.
+
+    `loss` is a `Loss`, a class of one, a name, or a function (y_true, y_pred) -> values; those
+    that lossjax does not know are looked at for NaN alone, in inputs and values. The result is
+    used in its place. Outside jit a call raises `checkify.JaxRuntimeError`, a ValueError. Inside
+    jit, scan or vmap wrap the whole step, as always with `jax.experimental.checkify`::
+
+        step = checkify.checkify(jax.jit(train_step))     # train_step calls checked(loss)(...)
+        error, result = step(params, batch)
+        error.throw()
+
+    Without that jit raises a ValueError that names checkify. The loss itself is not changed: it
+    costs nothing where it is not checked.
+
+    >>> import lossjax
+    >>> loss = lossjax.checked("SparseCategoricalCrossentropy")
+    >>> loss([0, 2], [[0.5, 0.5], [0.5, 0.5]])
+    Traceback (most recent call last):
+    ...
+    jax._src.checkify.JaxRuntimeError: SparseCategoricalCrossentropy: y_true must ...
+    """
+    from lossjax import losses
+
+    if isinstance(loss, (str, dict, type)):
+        loss = losses.get(loss)
+    if isinstance(loss, Loss):
+        made = object.__new__(_checked_class(type(loss)))
+        made.__dict__.update(loss.__dict__)
+        return made
+    if not callable(loss):
+        raise TypeError(
+            f"checked: loss must be a Loss, the name of one or a function (y_true, y_pred) -> "
+            f"values, got {type(loss).__name__}."
+        )
+    return _checked_function(loss)
+
+
+@functools.cache
+def _checked_class(cls: type[Loss]) -> type[Loss]:
+    def look(self: Any, y_true: Any, y_pred: Any, weight: Any = None, mask: Any = None) -> None:
+        _look(cls.__name__, self, *cls._prepare(self, y_true, y_pred, weight, mask))
+
+    def __call__(self: Any, y_true: Any, y_pred: Any, *rest: Any, **named: Any) -> Any:
+        look(self, y_true, y_pred, *_weights(*rest, **named))
+        return cls.__call__(self, y_true, y_pred, *rest, **named)
+
+    def total(self: Any, y_true: Any, y_pred: Any, *rest: Any, **named: Any) -> Any:
+        look(self, y_true, y_pred, *_weights(*rest, **named))
+        return cls.total(self, y_true, y_pred, *rest, **named)
+
+    own = {"__call__": __call__, "total": total, "default_name": cls.default_name}
+    # A private name is not registered: configs go on to name the loss itself.
+    return type(f"_Checked{cls.__name__}", (cls,), {**own, "__doc__": cls.__doc__})
+
+
+def _weights(sample_weight: Any = None, mask: Any = None) -> tuple[Any, Any]:
+    return sample_weight, mask
+
+
+def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    name = getattr(function, "__name__", "the loss")
+    owners = (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
+    owner = next((cls() for cls in owners if cls.fn is function), None)
+
+    @functools.wraps(function)
+    def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
+        arrays = _check.array(name, "y_true", y_true), _check.array(name, "y_pred", y_pred)
+        _look(name, owner, *arrays, None, None)
+        values = function(y_true, y_pred, *args, **kwargs)
+        for rule in _numbers("the value", jnp.asarray(values)):
+            _require(name, rule)
+        return values
+
+    return call
+
+
+def _look(where: str, loss: Loss | None, t: Any, p: Any, weight: Any, mask: Any) -> None:
+    """Everything about the arguments of a loss, as far as weight and mask let it count."""
+    axis = getattr(loss, "axis", -1)
+    alive = None if mask is None else mask
+    if weight is not None:
+        for rule in _numbers("sample_weight", weight):
+            _require(where, rule, alive, axis)
+        alive = (weight != 0) if alive is None else _both(alive, weight != 0)
+    for name, tree in (("y_true", t), ("y_pred", p)):
+        for x in jax.tree.leaves(tree):
+            for rule in _numbers(name, x):
+                _require(where, rule, alive, axis)
+    if loss is not None:
+        for rule in _rules(loss, t, p):
+            _require(where, rule, alive, axis)
+
+
+def _both(mask: Array, alive: Array) -> Array | None:
+    mask, alive = _check.aligned(mask, alive)
+    return mask & alive
+
+
+def _numbers(name: str, x: Array) -> Iterator[_Rule]:
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        yield _Rule(name, x, ~jnp.isnan(x), "must not be NaN")
+
+
+def _rules(loss: Loss, t: Any, p: Any) -> Iterator[_Rule]:
+    """What the domain of the loss asks of its inputs."""
+    if loss.domain == "hidden":
+        classes = p[1].shape[1 if loss.kernel_layout == "dv" else 0]  # type: ignore[attr-defined]
+        if jnp.issubdtype(t.dtype, jnp.integer):
+            yield _labels(loss, t, classes)
+        else:
+            yield from _distribution("y_true", t, -1)
+        return
+    if not isinstance(p, jax.Array) or not isinstance(t, jax.Array):
+        return
+    t, p = _check.aligned(t, p)
+    domain, _, logits = testing.domain_of(loss).partition(" ")
+    axis = getattr(loss, "axis", -1)
+    if domain in ("label", "sequence") and isinstance(axis, int):
+        yield _labels(loss, t, p.shape[axis])
+    if domain in ("class", "distribution", "score") and isinstance(axis, int):
+        yield from _distribution("y_true", t, axis)
+    if domain in ("binary", "region"):
+        yield _within("y_true", t)
+    if domain in ("binary", "class", "distribution", "label", "region") and not logits:
+        yield _within("y_pred", p)
+    if domain in ("count", "positive"):
+        for name, x in (("y_true", t), ("y_pred", p)):
+            yield _Rule(name, x, x >= 0, "must not be negative")
+    if domain == "sign":
+        yield _Rule("y_true", t, (jnp.abs(t) == 1) | (t == 0), "must be -1 or 1 (or 0 for -1)")
+
+
+def _labels(loss: Loss, t: Array, classes: int) -> _Rule:
+    good = (t >= 0) & (t < classes)
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None:
+        good |= t == ignored
+    return _Rule("y_true", t, good, f"must be a class number from 0 to {classes - 1}")
+
+
+def _within(name: str, x: Array) -> _Rule:
+    return _Rule(name, x, (x >= 0) & (x <= 1), "must be in [0, 1]")
+
+
+def _distribution(name: str, x: Array, axis: int) -> Iterator[_Rule]:
+    yield _within(name, x)
+    total = jnp.sum(x, axis)
+    yield _Rule(
+        f"the sum of {name} over its classes", total, jnp.abs(total - 1) <= _SUM, "must be 1"
+    )
+
+
+def _require(where: str, rule: _Rule, alive: Array | None = None, axis: Any = -1) -> None:
+    x, good = rule.x, rule.good
+    if not x.size:
+        return
+    if alive is not None:
+        rows = _reduce.as_rows(alive, x, axis)
+        good = good if rows is None else good | ~rows
+    first = jnp.argmin(good.ravel())
+    position = jnp.stack(jnp.unravel_index(first, x.shape)) if x.ndim else first
+    checkify.check(
+        jnp.all(good),
+        f"{where}: {rule.name} {rule.text}, got {{value}} at position {{position}}.",
+        value=x.ravel()[first],
+        position=position,
+    )

@@ -1,0 +1,116 @@
+"""`lossjax.checked`: what it reports, with position and value, under jit too."""
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from jax.experimental import checkify
+
+import lossjax
+from cases import CASES
+from lossjax import losses, testing
+
+NAN = float("nan")
+HALF = [[0.5, 0.5], [0.5, 0.5]]
+RIGHT = [[1.0, 0.0], [0.0, 1.0]]
+
+# (loss, y_true, y_pred, what is required, value, position)
+BAD = [
+    ("SparseCategoricalCrossentropy", [0, 2], HALF, "a class number from 0 to 1", "2", "[1]"),
+    ("SparseCategoricalCrossentropy", [-1, 1], HALF, "a class number from 0 to 1", "-1", "[0]"),
+    (
+        "CategoricalCrossentropy",
+        [[1.0, 0.0], [1.0, 1.0]],
+        HALF,
+        "over its classes must be 1",
+        "2.0",
+        "[1]",
+    ),
+    ("CategoricalCrossentropy", RIGHT, [[0.5, 1.5], [0, 1]], "in [0, 1]", "1.5", "[0 1]"),
+    ("BinaryCrossentropy", [[0.0, 3.0]], [[0.5, 0.5]], "in [0, 1]", "3.0", "[0 1]"),
+    ("Poisson", [[-1.0]], [[1.0]], "must not be negative", "-1.0", "[0 0]"),
+    ("Hinge", [[1.0, 2.0]], [[0.0, 0.0]], "must be -1 or 1", "2.0", "[0 1]"),
+    ("KLDivergence", [[0.5, 0.25]], [[0.5, 0.5]], "must be 1", "0.75", "[0]"),
+    ("Huber", [[1.0], [2.0]], [[0.0], [NAN]], "y_pred must not be NaN", "nan", "[1 0]"),
+    ("Huber", [[NAN], [2.0]], [[0.0], [NAN]], "y_true must not be NaN", "nan", "[0 0]"),
+    (losses.mean_squared_error, [[1.0]], [[NAN]], "y_pred must not be NaN", "nan", "[0 0]"),
+    (lambda t, p: jnp.log(t - p), [0.0], [1.0], "the value must not be NaN", "nan", "[0]"),
+]
+
+
+@pytest.mark.parametrize(("loss", "y_true", "y_pred", "text", "value", "position"), BAD)
+def test_it_reports_position_and_value(loss, y_true, y_pred, text, value, position):
+    loss = lossjax.checked(loss)
+    arrays = jnp.asarray(y_true), jnp.asarray(y_pred)
+    with pytest.raises(checkify.JaxRuntimeError) as eager:
+        loss(*arrays)
+    error, _ = checkify.checkify(jax.jit(loss))(*arrays)
+    for message in (str(eager.value), error.get()):
+        assert text in message
+        assert f"got {value} at position {position}" in message
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.loss.__name__)
+def test_good_data_gives_the_same_loss(case):
+    loss = case.loss(**case.configs[0])
+    y_true, y_pred = testing.sample(loss)
+    found = lossjax.checked(loss)
+    np.testing.assert_array_equal(found(y_true, y_pred), loss(y_true, y_pred))
+    assert isinstance(found, case.loss)
+    assert found.get_config() == loss.get_config()
+
+
+def test_what_does_not_count_may_be_anything():
+    loss = lossjax.checked(losses.SparseCategoricalCrossentropy(ignore_class=-100))
+    y_pred = np.array([[0.5, 0.5], [NAN, 7.0], [0.5, 0.5]], "float32")
+    labels = [1, 9, -100]
+    for weights in ({"mask": [True, False, True]}, {"sample_weight": [1.0, 0.0, 1.0]}):
+        assert np.isfinite(loss(labels, y_pred, **weights))
+    with pytest.raises(checkify.JaxRuntimeError, match="y_pred must not be NaN"):
+        loss(labels, y_pred, mask=[True, True, True])
+    with pytest.raises(checkify.JaxRuntimeError, match="sample_weight must not be NaN"):
+        loss([0, 1, 1], HALF + HALF[:1], sample_weight=[1.0, NAN, 1.0])
+
+
+def test_totals_gradients_and_hyperparameters():
+    loss = lossjax.checked(losses.Huber(delta=2.0))
+    t, p = jnp.zeros((2, 1)), jnp.array([[1.0], [5.0]])
+
+    def step(loss, p):
+        return jax.value_and_grad(lambda q: loss.total(t, q).result())(p)
+
+    error, (value, _) = checkify.checkify(jax.jit(step))(loss, p)
+    assert error.get() is None
+    assert value == losses.Huber(delta=2.0)(t, p)
+    error, _ = checkify.checkify(jax.jit(step))(loss, p.at[0].set(jnp.nan))
+    assert "Huber: y_pred must not be NaN" in error.get()
+    by_delta = jax.grad(lambda loss: loss(t, p))(loss).delta
+    assert by_delta == jax.grad(lambda loss: loss(t, p))(losses.Huber(delta=2.0)).delta
+
+
+def test_jit_without_checkify_says_so():
+    with pytest.raises(ValueError, match="checkify"):
+        jax.jit(lossjax.checked("Huber"))(jnp.ones((1, 1)), jnp.ones((1, 1)))
+
+
+def test_labels_of_linear_cross_entropy():
+    loss = lossjax.checked(losses.LinearCrossEntropy(ignore_class=-100))
+    y_pred = jnp.ones((2, 3)), jnp.ones((3, 4))
+    assert np.isfinite(loss(jnp.array([3, -100]), y_pred))
+    with pytest.raises(checkify.JaxRuntimeError, match=r"from 0 to 3, got 4 at position \[1\]"):
+        loss(jnp.array([0, 4]), y_pred)
+
+
+def test_an_unchecked_loss_pays_nothing():
+    arrays = jnp.ones((2, 2)), jnp.ones((2, 2))
+    before = str(jax.make_jaxpr(losses.Huber())(*arrays))
+    lossjax.checked(losses.Huber())(*arrays)
+    assert str(jax.make_jaxpr(losses.Huber())(*arrays)) == before
+    assert "check" not in before
+
+
+def test_errors():
+    with pytest.raises(TypeError, match="checked: loss must be a Loss"):
+        lossjax.checked(3)
+    with pytest.raises(ValueError, match="Did you mean"):
+        lossjax.checked("hubr")
