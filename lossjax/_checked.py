@@ -8,7 +8,7 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import checkify
 
-from lossjax import _check, _reduce, testing
+from lossjax import _check, _reduce, losses, testing
 from lossjax._base import Loss, registry
 from lossjax._types import Array
 
@@ -50,8 +50,6 @@ def checked(loss: Any) -> Any:
     ...
     jax._src.checkify.JaxRuntimeError: SparseCategoricalCrossentropy: y_true must ...
     """
-    from lossjax import losses
-
     if isinstance(loss, (str, dict, type)):
         loss = losses.get(loss)
     if isinstance(loss, Loss):

@@ -36,7 +36,7 @@ RANK = {
     "inspect": 8,
     "objective": 8,
     "training": 9,
-    "_checked": 7,
+    "_checked": 8,
     "__init__": 10,
     "__main__": 11,
 }
