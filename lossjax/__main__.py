@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -210,10 +211,11 @@ def _array(text: str) -> np.ndarray:
     if path.suffix not in (".npy", ".npz"):
         raise _Problem(f"{name} must be a .npy or .npz file; write it with numpy.save.")
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
+        # Opened here: numpy.load leaves a damaged .npz open.
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return found
             keys = list(found)
             if not key and len(keys) == 1:
                 key = keys[0]
@@ -221,9 +223,9 @@ def _array(text: str) -> np.ndarray:
                 raise _Problem(f"{name} holds {keys}; write one as {name}:NAME.")
             return found[key]
     except OSError as error:
-        reason = error.strerror or "it is no NumPy file"
+        reason = error.strerror or "it is damaged"
         raise _Problem(f"cannot read {name}: {reason}.") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _Problem(
             f"cannot read {name}: it is damaged, or holds Python objects in place of numbers, "
             f"which are never unpickled."
