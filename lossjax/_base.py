@@ -228,9 +228,9 @@ class Loss:
 
         if mask is None:
             ndim = jax.eval_shape(values).ndim
-            return y_true, y_pred, sample_weight, _leading(rows, ndim)
+            return y_true, y_pred, sample_weight, _reduce.leading(rows, ndim)
         mask = jnp.asarray(mask).astype(bool)
-        return y_true, y_pred, sample_weight, mask & _leading(rows, max(mask.ndim, rows.ndim))
+        return y_true, y_pred, sample_weight, mask & _reduce.leading(rows, mask.ndim)
 
     def _prepare(
         self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
@@ -295,11 +295,6 @@ class Loss:
 
 _COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
 _PLAIN = (bool, int, float, str, tuple, type(None))
-
-
-def _leading(rows: Array, ndim: int) -> Array:
-    """`rows` with axes of size 1 behind, to broadcast over `ndim` axes."""
-    return rows.reshape(rows.shape + (1,) * (ndim - rows.ndim))
 
 
 def snake_case(name: str) -> str:

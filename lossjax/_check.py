@@ -265,10 +265,13 @@ def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
         )
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def chunk(where: str, value: Any) -> None:
     """A positive number of tokens, or "auto"."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if value != "auto" and not (whole and value > 0):
+    if value != "auto" and not (_is_whole(value) and value > 0):
         raise ValueError(
             f'{where}: chunk must be "auto" or a positive number of tokens, got {value!r}.'
         )
@@ -351,8 +354,7 @@ def labels_or_targets(where: str, y_true: Array, tokens: tuple[int, ...], classe
 
 def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
     """A number of positions within the sequence."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < 0 or (value > 0 and (not tokens or value > tokens[-1])):
+    if not _is_whole(value) or value < 0 or (value > 0 and (not tokens or value > tokens[-1])):
         raise ValueError(
             f"{where}: shift must be a whole number from 0 to the length of the sequence, the "
             f"last axis of {tokens}, got {value!r}."

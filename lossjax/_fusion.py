@@ -141,8 +141,8 @@ def _row_pass(
     def plain(*xs: Array) -> Array:
         return reduced(f(*xs), axis, keepdims=True)
 
-    if is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs):
-        return plain(*xs)  # without a program there is nothing to merge
+    if _may_merge(*xs):
+        return plain(*xs)
     shape = jax.eval_shape(plain, *xs).shape
 
     def separate(*xs: Array) -> Array:
@@ -169,6 +169,11 @@ def moved(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple([0, *to] if 1 in to else to)
 
 
+def _may_merge(*xs: Array) -> bool:
+    """Also where nothing is traced: without a program there is nothing to merge."""
+    return is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs)
+
+
 def _barrier(*xs: Array) -> tuple[Array, ...]:
     return tuple(lax.optimization_barrier(xs))
 
@@ -179,7 +184,7 @@ def _same(*xs: Array) -> tuple[Array, ...]:
 
 @jax.custom_jvp
 def _again(*xs: Array) -> tuple[Array, ...]:
-    if is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs):
+    if _may_merge(*xs):
         return xs
     return lax.platform_dependent(*xs, cpu=_barrier, default=_same)
 

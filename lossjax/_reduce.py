@@ -107,11 +107,16 @@ def as_rows(alive: Array, x: Array, axis: Axis) -> Array | None:
     else:
         while alive.ndim > x.ndim and alive.shape[-1] == 1:
             alive = alive[..., 0]
-        rows = alive.reshape(alive.shape + (1,) * (x.ndim - alive.ndim))
+        rows = leading(alive, x.ndim)
     fits = rows.ndim == x.ndim and all(
         r in (1, n) for r, n in zip(rows.shape, x.shape, strict=True)
     )
     return rows if fits else None
+
+
+def leading(rows: Array, ndim: int) -> Array:
+    """`rows` with axes of size 1 behind, to broadcast over `ndim` axes."""
+    return rows.reshape(rows.shape + (1,) * (ndim - rows.ndim))
 
 
 def weigh(

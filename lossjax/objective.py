@@ -25,7 +25,7 @@ from lossjax._outputs import (
     matched,
     weights_of,
 )
-from lossjax._reduce import Total
+from lossjax._reduce import Total, leading
 from lossjax._types import Array, Input
 
 __all__ = ["Objective", "Result", "Totals", "Whole", "add_loss"]
@@ -431,5 +431,5 @@ def _auxiliary_total(name: str, value: Any, rows: Array | None) -> Any:
             raise ValueError(f"Objective: the batch cannot be padded. {reason}")
         return Whole(value, reason)
     if rows is not None:
-        value = jnp.where(rows.reshape(rows.shape + (1,) * (value.ndim - 1)), value, 0)
+        value = jnp.where(leading(rows, value.ndim), value, 0)
     return Total(jnp.sum(value), None)

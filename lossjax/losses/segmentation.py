@@ -66,15 +66,14 @@ class _Overlap(Loss):
             return super().without(rows, y_true, y_pred, sample_weight, mask)
         # No mask reaches the sums over the batch, but zeros in both regions add nothing to them.
         y_true, y_pred = (
-            jnp.where(rows.reshape(rows.shape + (1,) * (jnp.ndim(y) - 1)), y, 0)
-            for y in (y_true, y_pred)
+            jnp.where(_reduce.leading(rows, jnp.ndim(y)), y, 0) for y in (y_true, y_pred)
         )
         if sample_weight is None and mask is None:
             return y_true, y_pred, None, None
         kept = jnp.asarray(sample_weight if mask is None else mask)
         shape = kept.shape
         kept = jnp.ones(shape, bool) if mask is None else kept.astype(bool)
-        kept &= rows.reshape(rows.shape + (1,) * (len(shape) - 1)) if shape else True
+        kept &= _reduce.leading(rows, len(shape)) if shape else True
         return y_true, y_pred, sample_weight, kept
 
     def _is_of_batch(self, ndim: int) -> bool:

@@ -1,6 +1,7 @@
 """Losses of a vocabulary so large that its logits never exist."""
 
 import math
+from collections.abc import Callable
 from types import NoneType
 from typing import Any
 
@@ -51,16 +52,8 @@ class LinearCrossEntropy(Loss):
         sample_weight: Input | None = None,
         mask: Input | None = None,
     ) -> Array:
-        with jax.named_scope(self.name):
-            value = linear_cross_entropy(
-                y_true,
-                *y_pred,
-                sample_weight=sample_weight,
-                mask=mask,
-                reduction=self.reduction,
-                **self.hyperparameters(),
-            )
-            return value if self.dtype is None else value.astype(self.dtype)
+        value = self._reduced(linear_cross_entropy, y_true, y_pred, sample_weight, mask)
+        return value if self.dtype is None else value.astype(self.dtype)
 
     def total(
         self,
@@ -69,8 +62,18 @@ class LinearCrossEntropy(Loss):
         sample_weight: Input | None = None,
         mask: Input | None = None,
     ) -> Total:
+        return self._reduced(linear_cross_entropy_total, y_true, y_pred, sample_weight, mask)
+
+    def _reduced(
+        self,
+        f: Callable[..., Any],
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None,
+        mask: Input | None,
+    ) -> Any:
         with jax.named_scope(self.name):
-            return linear_cross_entropy_total(
+            return f(
                 y_true,
                 *y_pred,
                 sample_weight=sample_weight,

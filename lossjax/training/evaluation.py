@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from lossjax.objective import Objective
 from lossjax.training.data import Arrays, Batch, Stream, automatic, placed, source, spread
 from lossjax.training.state import State
-from lossjax.training.step import Metrics, as_metrics, as_objective, measure, value_of
+from lossjax.training.step import Metrics, as_metrics, as_objective, measure, scores_of, value_of
 
 
 def evaluate(
@@ -76,7 +76,7 @@ class Evaluation:
             sums[level : level + 1] = [found]
         totals, scores = functools.reduce(_add, [found for found in sums if found is not None])
         logs = value_of(self.objective, state, state.params, totals).logs
-        logs |= {name: self.metrics[name].value(scores[name]).loss for name in self.metrics}
+        logs |= scores_of(self.metrics, scores)
         return {name: float(value) for name, value in jax.device_get(logs).items()}
 
 
@@ -87,8 +87,8 @@ def prepared(
 
     def logs(state: State, batch: Batch) -> Any:
         totals, scores = measure(state, batch, objective, metrics)
-        found = {name: metrics[name].value(scores[name]).loss for name in metrics}
-        return totals, scores, value_of(objective, state, state.params, totals).logs | found
+        found = value_of(objective, state, state.params, totals).logs
+        return totals, scores, found | scores_of(metrics, scores)
 
     totals, scores, found = jax.eval_shape(logs, state, batches.first())
     if totals.mergeable and all(score.mergeable for score in scores.values()):

@@ -124,7 +124,7 @@ def update(
     updates, opt_state = state.tx.update(grads, state.opt_state, state.params, value=result.loss)
     params = optax.apply_updates(state.params, updates)
     new = state.replace(step=state.step + 1, params=params, rest=rest, opt_state=opt_state)
-    return new, result, {name: metrics[name].value(scores[name]).loss for name in metrics}
+    return new, result, scores_of(metrics, scores)
 
 
 def value_of(objective: Objective, state: State, params: Any, totals: Totals) -> Result:
@@ -149,6 +149,11 @@ def score(metrics: Metrics, batch: Batch, y_pred: Any) -> dict[str, Totals]:
         name: metric.totals(batch.y, y_pred, None, batch.mask, rows=batch.rows)
         for name, metric in metrics.items()
     }
+
+
+def scores_of(metrics: Metrics, totals: Mapping[str, Totals]) -> Logs:
+    """What the totals of the metrics amount to."""
+    return {name: metric.value(totals[name]).loss for name, metric in metrics.items()}
 
 
 def _compared(batch: Batch, y_pred: Any) -> tuple[Any, Any, Any, Any]:

@@ -6,7 +6,13 @@ from lossjax._reduce import Total
 from lossjax._types import Array, Hyper, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
 from lossjax.kernels.chunked_linear._mesh import automatic
-from lossjax.kernels.linear_cross_entropy._prepare import WHERE, count, prepare
+from lossjax.kernels.linear_cross_entropy._prepare import (
+    HYPERS,
+    WEIGHTS,
+    WHERE,
+    count,
+    prepare,
+)
 
 __all__ = ["Terms", "linear_cross_entropy", "linear_cross_entropy_total"]
 
@@ -97,24 +103,20 @@ def linear_cross_entropy_total(
     kernel: Input,
     bias: Input | None = None,
     *,
-    sample_weight: Input | None = None,
-    mask: Input | None = None,
-    class_weight: Input | None = None,
-    soft_cap: Hyper | None = None,
-    temperature: Hyper = 1.0,
-    label_smoothing: Hyper = 0.0,
-    z_loss: Hyper = 0.0,
-    ignore_class: int | None = None,
-    shift: int = 0,
+    ignore_class: int | None,
+    shift: int,
     **options: Any,
 ) -> Total:
-    """`linear_cross_entropy` as a `Total`: those of the parts of a batch add up to the whole."""
+    """`linear_cross_entropy` as a `Total`: those of the parts of a batch add up to the whole.
+
+    All options of `linear_cross_entropy` but `return_terms`, every one given.
+    """
+    weights = tuple(options.pop(name) for name in WEIGHTS)
+    hypers = tuple(options.pop(name) for name in HYPERS)
     opt = Options(**options)
 
     def run(*arrays: Any) -> Total:
         batch, fn, values = prepare(opt, ignore_class, shift, False, *arrays)
         return evaluate_total(WHERE, fn, batch, values, opt)
 
-    weights = sample_weight, mask, class_weight
-    hypers = soft_cap, temperature, label_smoothing, z_loss
     return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)

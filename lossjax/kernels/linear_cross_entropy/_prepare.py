@@ -21,6 +21,7 @@ from lossjax.kernels.chunked_linear._evaluate import (
 
 WHERE = "linear_cross_entropy"
 
+WEIGHTS = ("sample_weight", "mask", "class_weight")
 # Each with the values that switch it off, and its range. A traced value is never off.
 HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "soft_cap": ((None, math.inf), "(0, inf)"),
