@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", _check, "what goes wrong with a loss")
     check.add_argument(
         "--fail-on",
-        choices=(*SEVERITIES[1:], "never"),
+        choices=(*SEVERITIES[2:], "never"),
         default="error",
         help="exit with status 1 from this severity on (default: %(default)s)",
     )

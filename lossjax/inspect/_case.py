@@ -31,16 +31,17 @@ class Case:
     y_true: Array
     y_pred: Array
     seen: Array
+    traced: list[Any] = dataclasses.field(default_factory=list)  # what `jitted` compiled for
 
     def rows(self, index: Any) -> tuple[Array, Array]:
-        """Some samples; a `y_true` without a batch axis is for all of them."""
-        has_batch = self.y_true.ndim > 0 and self.y_true.shape[0] == self.y_pred.shape[0]
-        return self.y_true[index] if has_batch else self.y_true, self.y_pred[index]
+        """Some samples."""
+        return rows(self.y_true, self.y_pred, index)
 
     @functools.cached_property
     def few(self) -> tuple[Array, Array]:
-        """The first samples."""
-        return self.rows(slice(SAMPLES))
+        """The first samples; all of them where the loss takes no other number."""
+        first = self.rows(slice(SAMPLES))
+        return self.rows(slice(None)) if attempt(self.run, *first)[1] else first
 
     @property
     def is_per_sample(self) -> bool:
@@ -53,17 +54,74 @@ class Case:
     @functools.cached_property
     def jitted(self) -> Any:
         """The values under jit."""
-        return jax.jit(lambda t, p: self.values(t, p))
+
+        def run(t: Any, p: Any) -> Any:
+            self.traced.append((t.shape, t.dtype, p.shape, p.dtype))
+            return self.values(t, p)
+
+        return jax.jit(run)
+
+    @functools.cached_property
+    def compiled(self) -> tuple[Any, str]:
+        """The values for the data under jit, or what it raises there."""
+        return attempt(self.jitted, self.y_true, self.y_pred)
+
+    @functools.cached_property
+    def run(self) -> Callable[[Any, Any], Any]:
+        """The values; under jit, one program in place of many, where that gives the same."""
+        found, error = self.compiled
+        return self.values if error or differ(found, self.seen) else self.jitted
 
     @functools.cached_property
     def derivatives(self) -> Callable[[Any, Any], Derivatives]:
-        """All at one point, compiled together; reverse over reverse, which all rules have."""
+        """All at one point, compiled together; reverse over reverse, which all rules have.
+
+        Of a loss that is differentiable once the product is empty.
+        """
 
         def of(t: Any, p: Any) -> Derivatives:
-            gradient, pull = jax.vjp(jax.grad(lambda q: self.scalar(t, q)), p)
-            return Derivatives(self.values(t, p), gradient, *pull(direction(p)))
+            def gradient(q: Any) -> Any:
+                return jax.grad(self.scalar, argnums=1)(t, q)
+
+            try:
+                found, pull = jax.vjp(gradient, p)
+                (product,) = pull(direction(p))
+            except Exception:  # whatever the rule of a user raises
+                found, product = gradient(p), jnp.zeros(0)
+            return Derivatives(self.values(t, p), found, product)
 
         return jax.jit(of)
+
+    @functools.cached_property
+    def exact(self) -> Callable[[Any, Any], Any]:
+        """Values and gradient, computed in float64 from the same numbers."""
+
+        def of(t: Any, p: Any) -> Any:
+            return self.values(t, p), jax.grad(self.scalar, argnums=1)(t, p)
+
+        compiled = jax.jit(of)
+
+        def run(t: Any, p: Any) -> Any:
+            with jax.enable_x64(True):
+                return attempt(compiled, cast(t, jnp.float64), cast(p, jnp.float64))
+
+        return run
+
+    @functools.cached_property
+    def depends(self) -> str:
+        """How the value of a sample depends on other samples; empty where it does not."""
+        t, p = self.few
+        together, _ = attempt(self.run, t, p)
+        alone, error = attempt(self.run, *self.rows(slice(1)))
+        others, _ = attempt(self.run, t, p.at[2:].set(p[1]))
+        poisoned, _ = attempt(self.run, t, p.at[1].set(jnp.nan))
+        if not error and (alone.shape[:1] != (1,) or differ(alone[0], together[0])):
+            return "A sample has another loss alone than in a batch."
+        if others is not None and differ(others[0], together[0]):
+            return "The loss of a sample changes with the predictions of the others."
+        if poisoned is not None and is_finite(together[0]) and not is_finite(poisoned[0]):
+            return "A NaN in one sample reaches the values of the others."
+        return ""
 
     @functools.cached_property
     def is_probability(self) -> bool:
@@ -84,10 +142,21 @@ class Case:
         return floating and self.y_true.shape == self.y_pred.shape
 
 
+def rows(y_true: Any, y_pred: Any, index: Any) -> tuple[Any, Any]:
+    """Some samples; a `y_true` without a batch axis is for all of them."""
+    has_batch = y_true.ndim > 0 and y_true.shape[0] == y_pred.shape[0]
+    return y_true[index] if has_batch else y_true, y_pred[index]
+
+
 def direction(p: Any) -> Any:
     """A fixed direction for derivatives, no entry of which is 0."""
     steps = np.random.default_rng(0).uniform(0.5, 1.5, p.shape)
     return jnp.asarray(np.where(np.arange(p.size).reshape(p.shape) % 2, steps, -steps), p.dtype)
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """Floats in another dtype; whole numbers stay."""
+    return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def attempt(f: Callable[..., Any], *args: Any) -> tuple[Any, str]:
@@ -99,20 +168,23 @@ def attempt(f: Callable[..., Any], *args: Any) -> tuple[Any, str]:
 
 
 def raised(error: Exception) -> str:
-    """An exception in one line."""
+    """An exception in one sentence."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:160]}".rstrip(": ")
+    return f"{type(error).__name__}: {lines[0][:160]}".rstrip(": .") + "."
 
 
 def is_finite(x: Any) -> bool:
     return bool(np.isfinite(np.asarray(x, float)).all())
 
 
-def differ(a: Any, b: Any, rtol: float = 1e-4) -> bool:
-    """Whether two results differ by more than the rounding of float32."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
+def differ(a: Any, b: Any) -> bool:
+    """Whether two results differ by more than the rounding of float32, or of their dtype."""
+    a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return True
+    dtypes = [x.dtype for x in (a, b) if jnp.issubdtype(x.dtype, jnp.floating)]
+    rtol = max([1e-4, *(16 * float(jnp.finfo(dtype).eps) for dtype in dtypes)])
+    a, b = a.astype(float), b.astype(float)
     size = np.max(np.abs(b[np.isfinite(b)]), initial=1e-6)
     return not np.allclose(a, b, rtol=rtol, atol=rtol * size, equal_nan=True)
 

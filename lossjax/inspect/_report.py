@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 from lossjax import _check
 from lossjax.inspect._table import Shown, Table
 
-Severity: TypeAlias = Literal["ok", "note", "warning", "error"]
-SEVERITIES = ("ok", "note", "warning", "error")
+Severity: TypeAlias = Literal["skipped", "ok", "note", "warning", "error"]
+SEVERITIES = ("skipped", "ok", "note", "warning", "error")
 
 
 class CheckError(ValueError):
@@ -21,8 +21,9 @@ class Finding:
 
     ==========  ===============================================================
     `check`     the question, e.g. "edges"
-    `severity`  "ok"; "note": good to know; "warning": wrong on some inputs;
-                "error": wrong on ordinary inputs
+    `severity`  "skipped": the question does not arise; "ok"; "note": good to
+                know; "warning": wrong on some inputs; "error": wrong on
+                ordinary inputs
     `cause`     what was seen, one sentence
     `fix`       what to do about it; empty where nothing is to be done
     ==========  ===============================================================

@@ -1,13 +1,14 @@
 """Results that print as tables: on a terminal through rich, in a notebook as HTML."""
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
 
 WIDTH = 100
-_COLORS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+_COLORS = {"skipped": "dim", "ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,20 @@ def rich() -> Any:
             "pip install 'lossjax[inspect]'."
         ) from error
     return rich.console
+
+
+@contextlib.contextmanager
+def progress(task: str) -> Iterator[Callable[[str], None]]:
+    """A line on a terminal that says what is being done, and goes when it is; nothing elsewhere."""
+    try:
+        console = rich().Console(stderr=True)
+    except ImportError:
+        console = None
+    if console is None or not console.is_terminal or console.is_jupyter:
+        yield lambda step: None
+        return
+    with console.status(task) as status:
+        yield lambda step: status.update(f"{task}: {step}")
 
 
 def number(value: Any) -> str:

@@ -3,11 +3,11 @@
 from lossjax.inspect.probes.batch import accumulation, empty, masked, neighbours
 from lossjax.inspect.probes.derivative import differentiable, edges, slope
 from lossjax.inspect.probes.precision import float64, half
-from lossjax.inspect.probes.shape import broadcasting, order, per_sample
+from lossjax.inspect.probes.shape import ORDER, SWAP, broadcasting, is_swapped, order, per_sample
 from lossjax.inspect.probes.transform import jit, memory, traces, vmap
 
 # In every state of a loss, also if it cannot be traced.
-EAGER = (per_sample, order, broadcasting, neighbours, empty, accumulation)
+EAGER = (per_sample, order, broadcasting, neighbours, empty, accumulation, jit)
 TRACED = (vmap, differentiable, slope, edges, half, float64, masked, traces, memory)
 
-__all__ = ["EAGER", "TRACED", "jit"]
+__all__ = ["EAGER", "ORDER", "SWAP", "TRACED", "is_swapped", "order"]

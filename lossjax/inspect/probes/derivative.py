@@ -1,6 +1,7 @@
 """Where derivatives exist, vanish, blow up, and whether they are the slope of the value."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -8,43 +9,47 @@ from jax import numpy as jnp
 
 from lossjax._types import Array
 from lossjax.inspect._case import Case, attempt, direction, is_finite, raised, where
-from lossjax.inspect._report import Finding
+from lossjax.inspect._report import SEVERITIES, Finding, Severity
 
 _LARGE = 1e4
+_LOOK = "See the finding on edges for the kind of input."
 
 
 def differentiable(case: Case) -> Iterator[Finding]:
     """Differentiable in `y_pred`, how often, and where is the gradient zero or not finite?"""
-    name = "gradient"
     found, error = attempt(case.derivatives, case.y_true, case.y_pred)
     if error:
-        first, error = attempt(jax.jit(jax.grad(case.scalar, argnums=1)), case.y_true, case.y_pred)
-        if error:
-            fix = "Use differentiable operations of jax.numpy; y_pred must be floating."
-            yield Finding(name, "error", f"No gradient by y_pred: {error}", fix)
-        else:
-            cause = f"Differentiable once, not twice; the gradient has shape {first.shape}."
-            fix = "Give the custom rule a derivative of its own; jax.custom_jvp does."
-            yield Finding(name, "warning", cause, fix)
+        fix = "Use differentiable operations of jax.numpy; y_pred must be floating."
+        yield Finding("gradient", "error", f"No gradient by y_pred: {error}", fix)
+        for name in ("jvp", "hessian"):
+            yield Finding(name, "skipped", "There is no gradient.")
         return
-    values, gradient, product = found
+    yield _gradient(found.values, found.gradient)
+    t, p = case.few
+
+    def first(q: Array) -> Array:
+        return case.scalar(t, q)
+
+    error = _lowered(lambda q: jax.jvp(first, (q,), (direction(q),))[1], p)
+    if error:
+        fix = "Use jax.custom_jvp in place of jax.custom_vjp."
+        yield Finding("jvp", "warning", f"No forward mode: {error}", fix)
+    else:
+        yield Finding("jvp", "ok", "Forward mode works.")
+    yield _hessian(found.product, first, p)
+
+
+def _gradient(values: np.ndarray, gradient: np.ndarray) -> Finding:
+    name = "gradient"
     if not is_finite(gradient):
         bad = ~np.isfinite(gradient)
         cause = f"{bad.sum()} of {bad.size} entries are NaN or infinite, the first at {where(bad)}."
-        yield Finding(name, "error", cause, "See the finding on edges for the kind of input.")
-    elif gradient.size and not gradient.any():
-        yield Finding(
-            name,
-            "error",
-            "Zero everywhere: nothing is learnt.",
-            "Look for argmax, round, sign, comparisons, casts to int and stop_gradient.",
-        )
-    else:
-        yield _zeros(name, values, gradient)
-    yield from _orders(case, product)
-
-
-def _zeros(name: str, values: np.ndarray, gradient: np.ndarray) -> Finding:
+        return Finding(name, "error", cause, _LOOK)
+    if gradient.size and not gradient.any():
+        if not values.any():
+            return Finding(name, "note", "Zero everywhere, as the loss is on this data.")
+        fix = "Look for argmax, round, sign, comparisons, casts to int and stop_gradient."
+        return Finding(name, "error", "Zero everywhere: nothing is learnt.", fix)
     if values.shape != gradient.shape[: values.ndim] or not values.ndim:
         return Finding(name, "ok", "Finite at every sample.")
     dead = ~gradient.reshape(*values.shape, -1).any(-1)
@@ -61,95 +66,126 @@ def _zeros(name: str, values: np.ndarray, gradient: np.ndarray) -> Finding:
     return Finding(name, "ok", f"Finite at every sample{rest}.")
 
 
-def _orders(case: Case, product: np.ndarray) -> Iterator[Finding]:
-    t, p = case.few
+def _hessian(product: np.ndarray, first: Callable[[Array], Array], p: Array) -> Finding:
+    """How often it is differentiable, and what the second derivative is."""
+    name = "hessian"
 
-    def forward(p: Array, v: Array) -> tuple[Array, ...]:
-        def scalar(q: Array) -> Array:
-            return case.scalar(t, q)
+    def along(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda q: jnp.sum(jax.grad(f)(q) * direction(q))
 
-        return tuple(jax.jvp(f, (p,), (v,))[1] for f in (scalar, jax.grad(scalar)))
+    def forward(q: Array) -> Array:
+        return jax.jvp(jax.grad(first), (q,), (direction(q),))[1]
 
-    try:
-        jax.eval_shape(forward, p, direction(p))
-        error = ""
-    except Exception as problem:  # whatever the rule of a user raises
-        error = raised(problem)
+    if not product.size and p.size:
+        error = _lowered(jax.grad(along(first)), p)
+        fix = "Give the custom rule a derivative of its own; jax.custom_jvp does."
+        return Finding(name, "warning", f"Differentiable once, not twice: {error}", fix)
+    if not is_finite(product):
+        cause = f"The second derivative is not finite, first at {where(~np.isfinite(product))}."
+        return Finding(name, "warning", cause, _LOOK)
+    error = _lowered(forward, p)
     if error:
         fix = "Use jax.custom_jvp in place of jax.custom_vjp."
-        yield Finding("jvp", "warning", f"No forward mode, so no jvp and no hessian: {error}", fix)
-    elif not is_finite(product):
-        cause = (
-            f"The second derivative is NaN or infinite, first at {where(~np.isfinite(product))}."
-        )
-        yield Finding("jvp", "warning", cause, "See the finding on edges for the kind of input.")
-    elif product.size and not product.any():
-        cause = "Forward and reverse mode; the second derivative is 0 everywhere on this data."
-        yield Finding("jvp", "note", cause)
-    else:
-        yield Finding("jvp", "ok", "Forward and reverse mode, twice.")
+        return Finding(name, "warning", f"Not forward over reverse: {error}", fix)
+    if product.size and not product.any():
+        return Finding(name, "note", "The second derivative is 0 everywhere on this data.")
+    third = _lowered(jax.grad(along(along(first))), p)
+    return Finding(name, "ok", f"Differentiable twice, {'not' if third else 'and'} three times.")
+
+
+def _lowered(f: Callable[[Array], Any], p: Array) -> str:
+    """What `f` raises up to compilation: a rule that is missing is missed that late."""
+    try:
+        jax.jit(f).lower(p)
+    except Exception as error:  # whatever the rule of a user raises
+        return raised(error)
+    return ""
 
 
 def slope(case: Case) -> Iterator[Finding]:
     """Is the gradient the slope of the value, by differences in float64?"""
     name, step = "slope", 1e-6
     t, p = case.few
+    v = np.asarray(direction(p), float)
     with jax.enable_x64(True):
-        t64 = t.astype(jnp.float64) if jnp.issubdtype(t.dtype, jnp.floating) else t
-        p64 = p.astype(jnp.float64)
-        v = direction(p64)
-        scalar = jax.jit(case.scalar)
-        high, error = attempt(scalar, t64, p64 + step * v)
-        low, _ = attempt(scalar, t64, p64 - step * v)
-        gradient, _ = attempt(jax.jit(jax.grad(case.scalar, argnums=1)), t64, p64)
-    if error or gradient is None or high.dtype != np.float64 or not is_finite(gradient):
-        return  # cast to float32 inside: differences would be rounding
-    measured, claimed = (high - low) / (2 * step), np.sum(gradient * np.asarray(v))
-    size = np.sum(np.abs(gradient * np.asarray(v))) + abs(measured) + 1e-12
-    if abs(measured - claimed) > 1e-4 * size:
+        p64 = jnp.asarray(p, jnp.float64)
+        at = {k: case.exact(t, p64 + k * step * v) for k in (-2, -1, 0, 1, 2)}
+    if at[0][1]:
+        yield Finding(name, "skipped", f"Not computed in float64: {at[0][1]}")
+        return
+    sums = {k: np.sum(found[0], dtype=float) for k, (found, _) in at.items()}
+    measured, twice = ((sums[k] - sums[-k]) / (2 * k * step) for k in (1, 2))
+    gradient = at[0][0][1]
+    claimed, size = np.sum(gradient * v), np.sum(np.abs(gradient * v)) + abs(measured) + 1e-12
+    if not is_finite((measured, twice, claimed)):
+        yield Finding(name, "skipped", "Values or gradient are not finite.")
+    elif abs(measured - twice) > 1e-5 * size:
+        # A kink, or values that are rounded to float32 inside: differences tell nothing.
+        yield Finding(name, "skipped", "Differences of two widths disagree: rounding, or a kink.")
+    elif abs(measured - claimed) > 1e-4 * size:
         yield Finding(
             name,
             "warning",
             f"By differences the slope along one direction is {measured:.6g}, by the gradient "
             f"{claimed:.6g}.",
-            "Meant with stop_gradient, and normal at a kink; otherwise mend the custom rule.",
+            "Meant with stop_gradient; otherwise mend the custom rule.",
         )
     else:
         yield Finding(name, "ok", "The gradient is the slope that differences in float64 measure.")
 
 
+class _Edge(NamedTuple):
+    """`how` says what counts there: all, no overflow ("large"), or only NaN ("infinite")."""
+
+    label: str
+    y_true: Any
+    y_pred: Any
+    fix: str
+    how: str = "all"
+
+
 def edges(case: Case) -> Iterator[Finding]:
     """Value, gradient and Hessian-vector product at the edges of the domain."""
-    t, p = case.few
-    count = 0
-    for label, truth, prediction, fix in _points(case, t, p):
-        found, error = attempt(case.derivatives, truth, prediction)
-        if error:
-            return  # asked by `differentiable`
-        count += 1
-        bad = [n for n, x in zip(found._fields, found, strict=True) if not is_finite(x)]
-        if not bad:
-            continue
-        only_second = bad == ["product"]
-        overflow = not np.isnan(found.values).any() and not np.isnan(found.gradient).any()
-        mild = only_second or (overflow and label.startswith("y_pred = ±"))
-        kinds = {"values": "value", "gradient": "gradient", "product": "second derivative"}
-        yield Finding(
-            "edges",
-            "warning" if mild else "error",
-            f"At {label}: {', '.join(_worst(kinds[n], getattr(found, n)) for n in bad)}.",
-            fix,
-        )
+    found = [(edge.label, _at(case, edge)) for edge in _edges(case)]
+    asked = [(label, finding) for label, finding in found if finding is not None]
+    if not asked:
+        yield Finding("edges", "skipped", "There is no gradient.")
         return
-    yield Finding("edges", "ok", f"Value, gradient and second derivative finite at {count} edges.")
+    worst = max((finding for _, finding in asked), key=lambda f: SEVERITIES.index(f.severity))
+    if worst.severity != "ok":
+        yield worst
+        return
+    labels = ", ".join(label for label, _ in asked)
+    yield Finding("edges", "ok", f"Value and derivatives finite at {len(asked)} edges: {labels}.")
 
 
-def _worst(name: str, x: np.ndarray) -> str:
-    return f"{name} {'NaN' if np.isnan(x).any() else 'infinite'}"
+def _at(case: Case, edge: _Edge) -> Finding | None:
+    """What happens at one edge; None where the loss refuses it."""
+    found, error = attempt(case.derivatives, edge.y_true, edge.y_pred)
+    if error:
+        return None
+    kinds = {"values": "value", "gradient": "gradient", "product": "second derivative"}
+    parts = found._asdict()
+    if edge.how == "infinite":
+        del parts["product"]
+        parts = {kind: np.nan_to_num(x, posinf=0, neginf=0, nan=np.nan) for kind, x in parts.items()}
+    bad = {kinds[kind]: x for kind, x in parts.items() if not is_finite(x)}
+    severity: Severity = "error"
+    if not bad:
+        severity = "ok"
+    elif edge.how == "infinite" or (edge.how == "large" and not _nan(found.values, found.gradient)):
+        severity = "note"
+    elif list(bad) == ["second derivative"]:
+        severity = "warning"
+    seen = ", ".join(f"{name} {'NaN' if _nan(x) else 'infinite'}" for name, x in bad.items())
+    return Finding("edges", severity, f"At {edge.label}: {seen}.", edge.fix)
 
 
-def _points(case: Case, t: Array, p: Array) -> Iterator[tuple[str, Array, Array, str]]:
-    """(what, y_true, y_pred, how to mend a loss that fails there)."""
+def _nan(*arrays: np.ndarray) -> bool:
+    return any(np.isnan(x).any() for x in arrays)
+
+
+def _edges(case: Case) -> Iterator[_Edge]:
     log = (
         "Clip before the log, jnp.log(jnp.clip(p, 1e-7, 1)), or compute from logits "
         "(jax.nn.log_softmax, jax.nn.softplus)."
@@ -158,23 +194,55 @@ def _points(case: Case, t: Array, p: Array) -> Iterator[tuple[str, Array, Array,
         "sqrt, norm and division have no derivative at 0, and where(x == 0, 0, f(x)) still "
         "differentiates f: select the input too, f(where(x == 0, 1, x))."
     )
+    t, p = case.few
+    paired = case.is_paired
     if case.is_distribution:
         for label, column in (("all mass on the first class", 0), ("all mass on the last", -1)):
-            yield label, t, jnp.zeros_like(p).at[..., column].set(1), log
+            yield _Edge(label, t, jnp.zeros_like(p).at[..., column].set(1), log)
+        yield _Edge("equal classes", t, jnp.full_like(p, 1 / p.shape[-1]), norm)
     elif case.is_probability:
-        for value in (0, 1):
-            yield f"y_pred = {value}", t, jnp.full_like(p, value), log
-    if case.is_paired:
-        yield "y_pred = y_true", t, t.astype(p.dtype), log if case.is_probability else norm
-    if case.is_probability:
-        return
-    yield "y_pred = 0", t, jnp.zeros_like(p), norm
-    if case.is_paired and not case.is_probability:
-        yield "y_true = y_pred = 0", jnp.zeros_like(t), jnp.zeros_like(p), norm
-    large = "Use forms that do not overflow: jax.nn.softplus, logsumexp, jnp.logaddexp."
-    signs = jnp.where(jnp.arange(p.size).reshape(p.shape) % 2, 1, -1)
+        for value in (0, 0.5, 1):
+            yield _Edge(f"y_pred = {value}", t, jnp.full_like(p, value), log)
+    if paired:
+        yield _Edge("y_pred = y_true", t, t.astype(p.dtype), log if case.is_probability else norm)
+    if not case.is_probability:
+        yield _Edge("y_pred = 0", t, jnp.zeros_like(p), norm)
+        if paired:
+            yield _Edge("y_true = y_pred = 0", jnp.zeros_like(t), jnp.zeros_like(p), norm)
+        yield from _large(t, p)
+        yield from _infinite(case, t, p)
+    if p.ndim > 1 and p.shape[-1] > 1 and (paired or t.ndim == p.ndim - 1):
+        one = t[..., :1] if paired else jnp.zeros_like(t)
+        fix = "Look for a division by the number of classes minus 1, or by a standard deviation."
+        yield _Edge("one class or column", one, p[..., :1], fix)
+
+
+def _large(t: Array, p: Array) -> Iterator[_Edge]:
+    fix = "Use forms that do not overflow: jax.nn.softplus, logsumexp, jnp.logaddexp."
     if bool(jnp.all(p >= 0)):
-        yield f"y_pred = {_LARGE:g}", t, jnp.full_like(p, _LARGE), large
+        yield _Edge(f"y_pred = {_LARGE:g}", t, jnp.full_like(p, _LARGE), fix, "large")
+        return
+    signs = jnp.where(jnp.arange(p.size).reshape(p.shape) % 2, 1, -1)
+    for sign in (1, -1):
+        large = (sign * _LARGE * signs).astype(p.dtype)
+        yield _Edge(f"y_pred = {'±' if sign > 0 else '∓'}{_LARGE:g}", t, large, fix, "large")
+
+
+def _infinite(case: Case, t: Array, p: Array) -> Iterator[_Edge]:
+    """Logits whose loss has a finite limit: of a class that is ruled out, and perfect ones."""
+    fix = "Leave out terms of weight 0: jnp.where(t == 0, 0, t * log_p), and mask logits with -1e9."
+    is_labels = jnp.issubdtype(t.dtype, jnp.integer) and t.ndim == p.ndim - 1
+    if case.is_paired:
+        ones = jnp.sum(t, -1) == 1
+        if not bool(jnp.all((t == 0) | (t == 1))):
+            return
+        if p.ndim == 1 or p.shape[-1] == 1 or not bool(jnp.all(ones)):
+            perfect = jnp.where(t > 0, jnp.inf, -jnp.inf).astype(p.dtype)
+            yield _Edge("perfect logits, ±inf", t, perfect, fix, "infinite")
+            return
+        wrong = jnp.roll(t, 1, -1) == 1
+    elif is_labels and p.shape[-1] > 1 and not (case.is_per_sample and case.depends):
+        wrong = jax.nn.one_hot((t + 1) % p.shape[-1], p.shape[-1]) == 1
     else:
-        for sign in (1, -1):
-            yield f"y_pred = ±{_LARGE:g}", t, (sign * _LARGE * signs).astype(p.dtype), large
+        return
+    yield _Edge("-inf for a wrong class", t, jnp.where(wrong, -jnp.inf, p), fix, "infinite")

@@ -19,7 +19,7 @@ _STATIC = (float, np.floating)
 
 def jit(case: Case) -> Iterator[Finding]:
     """Does it run under jit, with the same result?"""
-    found, error = attempt(case.jitted, case.y_true, case.y_pred)
+    found, error = case.compiled
     if error:
         numpy = "TracerArrayConversion" in error
         fix = (
@@ -32,8 +32,21 @@ def jit(case: Case) -> Iterator[Finding]:
         cause = "Another result under jit than without."
         fix = "Remove what changes from call to call: random numbers, counters, global state."
         yield Finding("jit", "error", cause, fix)
+    elif _leaks(case):
+        cause = "It keeps an array of the computation beyond the call, which jit may not."
+        fix = "Return what is needed after the call; append to no list, set no attribute."
+        yield Finding("jit", "warning", cause, fix)
     else:
         yield Finding("jit", "ok", "The same values under jit.")
+
+
+def _leaks(case: Case) -> bool:
+    try:
+        with jax.checking_leaks():
+            jax.eval_shape(lambda t, p: case.values(t, p), *case.few)
+    except Exception as error:  # JAX has no type of its own for it
+        return "Leaked" in str(error)
+    return False
 
 
 def vmap(case: Case) -> Iterator[Finding]:
@@ -43,7 +56,7 @@ def vmap(case: Case) -> Iterator[Finding]:
     if error:
         fix = "Take axes from the end (axis=-1), and write no Python if on array values."
         yield Finding("vmap", "warning", f"Raises under vmap: {error}", fix)
-    elif differ(found[1], np.asarray(case.values(*case.few))):
+    elif differ(found[1], np.asarray(case.run(*case.few))):
         cause = "Another result under vmap than without."
         yield Finding("vmap", "error", cause, "Take axes from the end: axis=-1.")
     else:
@@ -53,6 +66,15 @@ def vmap(case: Case) -> Iterator[Finding]:
 def traces(case: Case) -> Iterator[Finding]:
     """Does a new hyperparameter compile again?"""
     if not isinstance(case.loss, Loss):
+        shapes = len(set(case.traced))
+        severity, fix = "ok", ""
+        if len(case.traced) > shapes:
+            severity, fix = "warning", "Look for arguments that are new objects at every call."
+        cause = (
+            f"Traced {len(case.traced)} times for {shapes} shapes and dtypes. A number that a "
+            f"function closes over is compiled in; a field of a lossjax.Loss is an argument."
+        )
+        yield Finding("traces", severity, cause, fix)  # type: ignore[arg-type]
         return
     numbers = [
         f.name
@@ -90,17 +112,20 @@ def traces(case: Case) -> Iterator[Finding]:
 def memory(case: Case) -> Iterator[Finding]:
     """How much more than its inputs does the gradient need?"""
     t, p = case.y_true, case.y_pred
-    if not case.is_per_sample or not t.ndim or len(t) != len(p) or not p.size:
+    if not t.ndim or len(t) != len(p) or not p.size:
+        yield Finding("memory", "skipped", "y_true has no axis of samples to make longer.")
         return
     rows = max(len(p), _ENTRIES * len(p) // p.size)
     big = [jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype) for x in (t, p)]
     try:
         cost = devices.cost(jax.value_and_grad(case.scalar, argnums=1), *big)
     except Exception:  # a loss for one size alone; that it runs at all is asked elsewhere
+        yield Finding("memory", "skipped", f"It does not compile for {rows} samples.")
         return
-    size = rows * p.size // len(p) * p.dtype.itemsize
-    ratio = cost.temp_bytes / size
-    cause = f"Value and gradient need {ratio:.2g} times y_pred in temporary arrays."
+    ratio = cost.temp_bytes / (rows * p.size // len(p) * p.dtype.itemsize)
+    cause = (
+        f"Value and gradient of {rows} samples need {ratio:,.3g} times y_pred in temporary arrays."
+    )
     if ratio > 8:
         fix = "Look for pairs of samples or entries (N × N), and for steps kept for the gradient."
         yield Finding("memory", "note", cause, fix)
