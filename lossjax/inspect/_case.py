@@ -9,8 +9,6 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax._types import Array
-
 SAMPLES = 8  # that the probes which try many inputs take
 
 
@@ -24,21 +22,24 @@ class Derivatives(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """`values` is the loss without reduction; `seen` what it returns for the data."""
+    """`values` is the loss without reduction; `seen` what it returns for the data.
+
+    All arrays are NumPy's: what is made of them for a probe must not be compiled.
+    """
 
     loss: Any
     values: Callable[[Any, Any], Any]
-    y_true: Array
-    y_pred: Array
-    seen: Array
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    seen: np.ndarray
     traced: list[Any] = dataclasses.field(default_factory=list)  # what `jitted` compiled for
 
-    def rows(self, index: Any) -> tuple[Array, Array]:
+    def rows(self, index: Any) -> tuple[np.ndarray, np.ndarray]:
         """Some samples."""
         return rows(self.y_true, self.y_pred, index)
 
     @functools.cached_property
-    def few(self) -> tuple[Array, Array]:
+    def few(self) -> tuple[np.ndarray, np.ndarray]:
         """The first samples; all of them where the loss takes no other number."""
         first = self.rows(slice(SAMPLES))
         return self.rows(slice(None)) if attempt(self.run, *first)[1] else first
@@ -103,7 +104,7 @@ class Case:
 
         def run(t: Any, p: Any) -> Any:
             with jax.enable_x64(True):
-                return attempt(compiled, cast(t, jnp.float64), cast(p, jnp.float64))
+                return attempt(compiled, cast(t, np.float64), cast(p, np.float64))
 
         return run
 
@@ -113,8 +114,8 @@ class Case:
         t, p = self.few
         together, _ = attempt(self.run, t, p)
         alone, error = attempt(self.run, *self.rows(slice(1)))
-        others, _ = attempt(self.run, t, p.at[2:].set(p[1]))
-        poisoned, _ = attempt(self.run, t, p.at[1].set(jnp.nan))
+        others, _ = attempt(self.run, t, changed(p, slice(2, None), p[1]))
+        poisoned, _ = attempt(self.run, t, changed(p, 1, np.nan))
         if not error and (alone.shape[:1] != (1,) or differ(alone[0], together[0])):
             return "A sample has another loss alone than in a batch."
         if others is not None and differ(others[0], together[0]):
@@ -126,14 +127,14 @@ class Case:
     @functools.cached_property
     def is_probability(self) -> bool:
         """Whether all predictions lie in [0, 1]."""
-        return bool(jnp.all((self.y_pred >= 0) & (self.y_pred <= 1)))
+        return bool(np.all((self.y_pred >= 0) & (self.y_pred <= 1)))
 
     @functools.cached_property
     def is_distribution(self) -> bool:
         """Whether the predictions of a sample sum to 1."""
         p = self.y_pred
         wide = self.is_probability and p.ndim > 1 and p.shape[-1] > 1
-        return wide and bool(jnp.allclose(jnp.sum(p, -1), 1, atol=1e-3))
+        return wide and bool(np.allclose(np.sum(p, -1, dtype=float), 1, atol=1e-3))
 
     @property
     def is_paired(self) -> bool:
@@ -154,15 +155,22 @@ def direction(p: Any) -> Any:
     return jnp.asarray(np.where(np.arange(p.size).reshape(p.shape) % 2, steps, -steps), p.dtype)
 
 
-def cast(x: Array, dtype: Any) -> Array:
+def changed(x: np.ndarray, index: Any, value: Any) -> np.ndarray:
+    """A copy with other entries."""
+    x = x.copy()
+    x[index] = value
+    return x
+
+
+def cast(x: np.ndarray, dtype: Any) -> np.ndarray:
     """Floats in another dtype; whole numbers stay."""
     return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def attempt(f: Callable[..., Any], *args: Any) -> tuple[Any, str]:
-    """The result of `f` on the host, or what it raised."""
+    """The result of `f` on the host, from arrays on the device, or what it raised."""
     try:
-        return jax.tree.map(np.asarray, f(*args)), ""
+        return jax.tree.map(np.asarray, f(*map(jnp.asarray, args))), ""
     except Exception as error:  # whatever the loss of a user raises is a finding
         return None, raised(error)
 

@@ -70,6 +70,7 @@ def _single(y_pred: Any) -> None:
 
 def _findings(loss: Any, t: Any, p: Any, told: Callable[[str], None]) -> Iterator[Finding]:
     values = _subject.values_of(loss)
+    t, p = np.asarray(t), np.asarray(p)
     yield from _data(t, p)
     t, p = _finite(t, p)
     if len(p) < 2:
@@ -83,7 +84,7 @@ def _findings(loss: Any, t: Any, p: Any, told: Callable[[str], None]) -> Iterato
         asked = tuple(probe for probe in asked if probe is not probes.order)
     few = rows(t, p, slice(MANY))
     try:
-        seen = values(*few)
+        seen = values(*map(jnp.asarray, few))
     except Exception as error:  # whatever the loss of a user raises is a finding
         fix = "With y_true and y_pred swapped it runs: look at their order."
         fix = "" if attempt(values, *few[::-1])[1] else fix

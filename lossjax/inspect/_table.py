@@ -8,7 +8,13 @@ from html import escape
 from typing import Any
 
 WIDTH = 100
-_COLORS = {"skipped": "dim", "ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
+_COLORS = {
+    "skipped": "dim",
+    "ok": "green",
+    "note": "cyan",
+    "warning": "yellow",
+    "error": "bold red",
+}
 
 
 @dataclasses.dataclass(frozen=True)

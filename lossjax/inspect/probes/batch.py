@@ -1,5 +1,6 @@
 """Whether samples keep to themselves: alone, in parts of a batch, masked, and none at all."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax._base import Loss
-from lossjax.inspect._case import Case, attempt, differ, is_finite, raised
+from lossjax.inspect._case import Case, attempt, changed, differ, is_finite, rows
 from lossjax.inspect._report import Finding
 from lossjax.inspect._subject import as_loss
 
@@ -53,13 +54,11 @@ def accumulation(case: Case) -> Iterator[Finding]:
         return
     parts = [case.rows(slice(1)), case.rows(slice(1, len(p)))]
     if isinstance(case.loss, Loss) and case.loss.reduction not in (None, "none"):
-        loss = case.loss
-        try:
-            whole = loss(t, p)
-            merged = sum(loss.total(*part) for part in parts).result()
-        except Exception as error:  # refusing is an answer too
-            yield Finding(name, "note", f"Totals are refused: {raised(error)}")
+        pair, error = attempt(jax.jit(functools.partial(_both, case.loss)), t, p)
+        if error:  # refusing is an answer too
+            yield Finding(name, "note", f"Totals are refused: {error}")
             return
+        whole, merged = pair
     else:
         whole, _ = attempt(case.run, t, p)
         found = [attempt(case.run, *part) for part in parts]
@@ -81,6 +80,12 @@ def accumulation(case: Case) -> Iterator[Finding]:
         yield Finding(name, "ok", "The parts of a batch add up to the whole.")
 
 
+def _both(loss: Loss, t: Any, p: Any) -> tuple[Any, Any]:
+    """The loss of a batch, and that of its parts added up."""
+    totals = [loss.total(*rows(t, p, part)) for part in (slice(1), slice(1, None))]
+    return loss(t, p), sum(totals).result()
+
+
 def masked(case: Case) -> Iterator[Finding]:
     """Does what a mask takes out have any influence?"""
     name = "mask"
@@ -91,7 +96,7 @@ def masked(case: Case) -> Iterator[Finding]:
     is_loss = isinstance(case.loss, Loss)
     loss = case.loss if is_loss else as_loss(case.values)
     seen, _ = attempt(case.run, t, p)
-    mask = jnp.ones(seen.shape, bool).at[0].set(False)
+    mask = changed(np.ones(seen.shape, bool), 0, False)
 
     @jax.jit
     def both(q: Any) -> Any:
@@ -102,7 +107,7 @@ def masked(case: Case) -> Iterator[Finding]:
         cause = f"A mask of shape {mask.shape} raises {error}"
         yield Finding(name, "warning", cause, "Return values of shape (samples, ...).")
         return
-    (clean, gradient), (dirty, slope) = found, attempt(both, p.at[0].set(jnp.nan))[0]
+    (clean, gradient), (dirty, slope) = found, attempt(both, changed(p, 0, np.nan))[0]
     if differ(dirty, clean) or differ(slope[1:], gradient[1:]) or not is_finite(slope[0]):
         yield Finding(
             name,

@@ -8,7 +8,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax._types import Array
-from lossjax.inspect._case import Case, attempt, direction, is_finite, raised, where
+from lossjax.inspect._case import Case, attempt, changed, direction, is_finite, raised, where
 from lossjax.inspect._report import SEVERITIES, Finding, Severity
 
 _LARGE = 1e4
@@ -106,10 +106,8 @@ def slope(case: Case) -> Iterator[Finding]:
     """Is the gradient the slope of the value, by differences in float64?"""
     name, step = "slope", 1e-6
     t, p = case.few
-    v = np.asarray(direction(p), float)
-    with jax.enable_x64(True):
-        p64 = jnp.asarray(p, jnp.float64)
-        at = {k: case.exact(t, p64 + k * step * v) for k in (-2, -1, 0, 1, 2)}
+    p, v = p.astype(float), np.asarray(direction(p), float)
+    at = {k: case.exact(t, p + k * step * v) for k in (-2, -1, 0, 1, 2)}
     if at[0][1]:
         yield Finding(name, "skipped", f"Not computed in float64: {at[0][1]}")
         return
@@ -168,7 +166,9 @@ def _at(case: Case, edge: _Edge) -> Finding | None:
     parts = found._asdict()
     if edge.how == "infinite":
         del parts["product"]
-        parts = {kind: np.nan_to_num(x, posinf=0, neginf=0, nan=np.nan) for kind, x in parts.items()}
+        parts = {
+            kind: np.nan_to_num(x, posinf=0, neginf=0, nan=np.nan) for kind, x in parts.items()
+        }
     bad = {kinds[kind]: x for kind, x in parts.items() if not is_finite(x)}
     severity: Severity = "error"
     if not bad:
@@ -198,51 +198,53 @@ def _edges(case: Case) -> Iterator[_Edge]:
     paired = case.is_paired
     if case.is_distribution:
         for label, column in (("all mass on the first class", 0), ("all mass on the last", -1)):
-            yield _Edge(label, t, jnp.zeros_like(p).at[..., column].set(1), log)
-        yield _Edge("equal classes", t, jnp.full_like(p, 1 / p.shape[-1]), norm)
+            yield _Edge(label, t, changed(np.zeros_like(p), (..., column), 1), log)
+        yield _Edge("equal classes", t, np.full_like(p, 1 / p.shape[-1]), norm)
     elif case.is_probability:
         for value in (0, 0.5, 1):
-            yield _Edge(f"y_pred = {value}", t, jnp.full_like(p, value), log)
+            yield _Edge(f"y_pred = {value}", t, np.full_like(p, value), log)
     if paired:
         yield _Edge("y_pred = y_true", t, t.astype(p.dtype), log if case.is_probability else norm)
+        if not case.is_distribution:
+            yield _Edge("y_true = y_pred = 0", np.zeros_like(t), np.zeros_like(p), norm)
     if not case.is_probability:
-        yield _Edge("y_pred = 0", t, jnp.zeros_like(p), norm)
-        if paired:
-            yield _Edge("y_true = y_pred = 0", jnp.zeros_like(t), jnp.zeros_like(p), norm)
+        yield _Edge("y_pred = 0", t, np.zeros_like(p), norm)
         yield from _large(t, p)
         yield from _infinite(case, t, p)
     if p.ndim > 1 and p.shape[-1] > 1 and (paired or t.ndim == p.ndim - 1):
-        one = t[..., :1] if paired else jnp.zeros_like(t)
+        one = t[..., :1] if paired else np.zeros_like(t)
         fix = "Look for a division by the number of classes minus 1, or by a standard deviation."
         yield _Edge("one class or column", one, p[..., :1], fix)
 
 
-def _large(t: Array, p: Array) -> Iterator[_Edge]:
+def _large(t: np.ndarray, p: np.ndarray) -> Iterator[_Edge]:
     fix = "Use forms that do not overflow: jax.nn.softplus, logsumexp, jnp.logaddexp."
-    if bool(jnp.all(p >= 0)):
-        yield _Edge(f"y_pred = {_LARGE:g}", t, jnp.full_like(p, _LARGE), fix, "large")
+    if np.all(p >= 0):
+        yield _Edge(f"y_pred = {_LARGE:g}", t, np.full_like(p, _LARGE), fix, "large")
         return
-    signs = jnp.where(jnp.arange(p.size).reshape(p.shape) % 2, 1, -1)
+    signs = np.where(np.arange(p.size).reshape(p.shape) % 2, 1, -1)
     for sign in (1, -1):
         large = (sign * _LARGE * signs).astype(p.dtype)
         yield _Edge(f"y_pred = {'±' if sign > 0 else '∓'}{_LARGE:g}", t, large, fix, "large")
 
 
-def _infinite(case: Case, t: Array, p: Array) -> Iterator[_Edge]:
+def _infinite(case: Case, t: np.ndarray, p: np.ndarray) -> Iterator[_Edge]:
     """Logits whose loss has a finite limit: of a class that is ruled out, and perfect ones."""
     fix = "Leave out terms of weight 0: jnp.where(t == 0, 0, t * log_p), and mask logits with -1e9."
     is_labels = jnp.issubdtype(t.dtype, jnp.integer) and t.ndim == p.ndim - 1
     if case.is_paired:
-        ones = jnp.sum(t, -1) == 1
-        if not bool(jnp.all((t == 0) | (t == 1))):
+        ones = np.sum(t, -1) == 1
+        if not np.all((t == 0) | (t == 1)):
             return
-        if p.ndim == 1 or p.shape[-1] == 1 or not bool(jnp.all(ones)):
-            perfect = jnp.where(t > 0, jnp.inf, -jnp.inf).astype(p.dtype)
+        if p.ndim == 1 or p.shape[-1] == 1 or not np.all(ones):
+            perfect = np.where(t > 0, np.inf, -np.inf).astype(p.dtype)
             yield _Edge("perfect logits, ±inf", t, perfect, fix, "infinite")
             return
-        wrong = jnp.roll(t, 1, -1) == 1
+        wrong = np.roll(t, 1, -1) == 1
     elif is_labels and p.shape[-1] > 1 and not (case.is_per_sample and case.depends):
-        wrong = jax.nn.one_hot((t + 1) % p.shape[-1], p.shape[-1]) == 1
+        wrong = (t[..., None] + 1) % p.shape[-1] == np.arange(p.shape[-1])
     else:
         return
-    yield _Edge("-inf for a wrong class", t, jnp.where(wrong, -jnp.inf, p), fix, "infinite")
+    yield _Edge(
+        "-inf for a wrong class", t, np.where(wrong, -np.inf, p).astype(p.dtype), fix, "infinite"
+    )

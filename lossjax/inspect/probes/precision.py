@@ -56,8 +56,8 @@ def half(case: Case) -> Iterator[Finding]:
         if not error and found.size:
             off = np.abs(found - exact[0]).max() / max(np.abs(exact[0]).max(), 1e-30)
             far[dtype] = off
-    if case.is_paired and not case.is_probability and not bool(jnp.all(p >= 0)):
-        wide = [jnp.zeros_like(t, jnp.float16), jnp.full_like(p, _HALF, jnp.float16)]
+    if case.is_paired and not case.is_probability and not np.all(p >= 0):
+        wide = [np.zeros_like(t, np.float16), np.full_like(p, _HALF, np.float16)]
         found, _ = attempt(case.run, *wide)
         if found is not None and not is_finite(found):
             cause = f"float16 overflows at an error of {_HALF:g}."

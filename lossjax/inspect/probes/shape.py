@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jax import numpy as jnp
 
 from lossjax import _check
 from lossjax._base import Loss
@@ -87,7 +86,7 @@ def order(case: Case) -> Iterator[Finding]:
     if case.is_paired and len(case.y_true) > 1:
         t = case.y_true
         matched, _ = attempt(case.run, t, t)
-        crossed, _ = attempt(case.run, t, jnp.roll(t, 1, 0))
+        crossed, _ = attempt(case.run, t, np.roll(t, 1, 0))
         known = matched is not None and crossed is not None
         if known and is_finite(matched) and is_finite(crossed):
             slack = 1e-6 * max(1, float(np.abs(crossed).max()))
@@ -131,9 +130,9 @@ def broadcasting(case: Case) -> Iterator[Finding]:
         yield Finding(name, "ok", cause)
 
 
-def _grown(case: Case, t: jnp.ndarray, p: jnp.ndarray) -> str:
+def _grown(case: Case, t: np.ndarray, p: np.ndarray) -> str:
     """What goes wrong with shapes of which neither broadcasts to the other."""
-    a, b = _check.aligned(t, p)
+    a, b = _check.aligned(t, p)  # type: ignore[arg-type]
     if a.shape == t.shape and b.shape == p.shape:
         return ""
     found, _ = attempt(case.run, t, p)

@@ -1,12 +1,12 @@
 """jit, vmap, how often a loss is traced and what memory it takes."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
-from jax import numpy as jnp
 
 from lossjax import devices
 from lossjax._base import Loss
@@ -51,7 +51,7 @@ def _leaks(case: Case) -> bool:
 
 def vmap(case: Case) -> Iterator[Finding]:
     """Does it run under vmap, with the same result?"""
-    t, p = (jnp.stack([x, x]) for x in case.few)
+    t, p = (np.stack([x, x]) for x in case.few)
     found, error = attempt(jax.jit(jax.vmap(case.values)), t, p)
     if error:
         fix = "Take axes from the end (axis=-1), and write no Python if on array values."
@@ -99,7 +99,7 @@ def traces(case: Case) -> Iterator[Finding]:
 
     run_jitted = jax.jit(run)
     for loss in (case.loss, jax.tree.map(lambda x: x * 1.01, case.loss)):
-        _, error = attempt(run_jitted, loss, *case.few)
+        _, error = attempt(functools.partial(run_jitted, loss), *case.few)
         if error:
             fix = "Write no Python if on a hyperparameter: jnp.where, or a static field."
             yield Finding("traces", "warning", f"Raises where it is an argument: {error}", fix)
