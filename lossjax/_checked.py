@@ -1,6 +1,8 @@
 """`checked`: the same loss, which looks at the numbers it is given, under jit too."""
 
+import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ def checked(loss: Any) -> Any:
 
     It reports class numbers out of range, targets and probabilities outside [0, 1], targets that
     do not sum to 1, negative counts, and NaN: the first such entry with its position and value.
-    What the mask or a weight of 0 takes out may hold anything.
+    What the mask, a weight of 0 or `ignore_class` takes out may hold anything.
 
     `loss` is a `Loss`, a class of one, a name, or a function (y_true, y_pred) -> values; those
     that lossjax does not know are looked at for NaN alone, in inputs and values. The result is
@@ -43,12 +45,13 @@ def checked(loss: Any) -> Any:
     Without that jit raises a ValueError that names checkify. The loss itself is not changed: it
     costs nothing where it is not checked.
 
+    A step of `lossjax.training.make_step` is wrapped in the same way; `fit` runs steps of its own,
+    so check a batch before it.
+
     >>> import lossjax
-    >>> loss = lossjax.checked("SparseCategoricalCrossentropy")
-    >>> loss([0, 2], [[0.5, 0.5], [0.5, 0.5]])
-    Traceback (most recent call last):
-    ...
-    jax._src.checkify.JaxRuntimeError: SparseCategoricalCrossentropy: y_true must ...
+    >>> error, _ = checkify.checkify(lossjax.checked("Poisson"))([1.0, -1.0], [1.0, 1.0])
+    >>> print(error.get())
+    Poisson: y_true must not be negative, got -1.0 at position [1]. (`check` failed)
     """
     if isinstance(loss, (str, dict, type)):
         loss = losses.get(loss)
@@ -89,18 +92,26 @@ def _weights(sample_weight: Any = None, mask: Any = None) -> tuple[Any, Any]:
 def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
     name = getattr(function, "__name__", "the loss")
     owners = (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
-    owner = next((cls() for cls in owners if cls.fn is function), None)
+    owner = next((cls for cls in owners if cls.fn is function), None)
 
     @functools.wraps(function)
     def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
         arrays = _check.array(name, "y_true", y_true), _check.array(name, "y_pred", y_pred)
-        _look(name, owner, *arrays, None, None)
+        loss = None if owner is None else _made(owner, function, (*arrays, *args), kwargs)
+        _look(name, loss, *arrays, None, None)
         values = function(y_true, y_pred, *args, **kwargs)
         for rule in _numbers("the value", jnp.asarray(values)):
             _require(name, rule)
         return values
 
     return call
+
+
+def _made(cls: type[Loss], function: Callable[..., Any], args: Any, kwargs: Any) -> Loss:
+    """The loss whose values the call of its function gives: from_logits and axis decide."""
+    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    fields = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{key: value for key, value in given.items() if key in fields})
 
 
 def _look(where: str, loss: Loss | None, t: Any, p: Any, weight: Any, mask: Any) -> None:
@@ -110,17 +121,23 @@ def _look(where: str, loss: Loss | None, t: Any, p: Any, weight: Any, mask: Any)
     if weight is not None:
         for rule in _numbers("sample_weight", weight):
             _require(where, rule, alive, axis)
-        alive = (weight != 0) if alive is None else _both(alive, weight != 0)
+        alive = _both(alive, weight != 0)
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None and not getattr(loss, "shift", 0):  # shifted labels are of other rows
+        alive = _both(alive, t != ignored)
+    whole = loss is not None and loss.domain == "hidden"  # the kernel is that of all samples
     for name, tree in (("y_true", t), ("y_pred", p)):
-        for x in jax.tree.leaves(tree):
+        for i, x in enumerate(jax.tree.leaves(tree)):
             for rule in _numbers(name, x):
-                _require(where, rule, alive, axis)
+                _require(where, rule, None if whole and i else alive, axis)
     if loss is not None:
         for rule in _rules(loss, t, p):
             _require(where, rule, alive, axis)
 
 
-def _both(mask: Array, alive: Array) -> Array | None:
+def _both(mask: Array | None, alive: Array) -> Array:
+    if mask is None:
+        return alive
     mask, alive = _check.aligned(mask, alive)
     return mask & alive
 

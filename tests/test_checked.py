@@ -1,5 +1,7 @@
 """`lossjax.checked`: what it reports, with position and value, under jit too."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -70,6 +72,71 @@ def test_what_does_not_count_may_be_anything():
         loss(labels, y_pred, mask=[True, True, True])
     with pytest.raises(checkify.JaxRuntimeError, match="sample_weight must not be NaN"):
         loss([0, 1, 1], HALF + HALF[:1], sample_weight=[1.0, NAN, 1.0])
+
+
+def test_ignored_labels_and_their_predictions_may_be_anything():
+    loss = lossjax.checked(losses.SparseCategoricalCrossentropy(ignore_class=-100))
+    y_pred = np.array([[0.5, 0.5], [NAN, 7.0]], "float32")
+    assert loss([1, -100], y_pred) == pytest.approx(np.log(2))
+    with pytest.raises(checkify.JaxRuntimeError, match="y_pred must not be NaN"):
+        loss([1, 0], y_pred)
+    loss = lossjax.checked(losses.LinearCrossEntropy(ignore_class=-100))
+    labels, hidden = jnp.array([1, -100]), jnp.ones((2, 2))
+    assert np.isfinite(loss(labels, (hidden.at[1].set(NAN), jnp.ones((2, 4)))))
+    with pytest.raises(checkify.JaxRuntimeError, match=r"y_pred must not be NaN.* \[1 0\]"):
+        loss(labels, (hidden, jnp.ones((2, 4)).at[1].set(NAN)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.loss.__name__)
+def test_masked_samples_may_hold_nan(case):
+    loss = case.loss(**case.configs[0])
+    y_true, y_pred = testing.sample(loss)
+    y_pred[0] = NAN
+    if y_true.dtype == np.float32:
+        y_true[0] = NAN
+    found = lossjax.checked(loss)
+    with pytest.raises(checkify.JaxRuntimeError, match="must not be NaN, got nan"):
+        found(y_true, y_pred)
+    if getattr(loss, "axis", -1) is not None and case.loss.domain != "region":
+        assert np.isfinite(found(y_true, y_pred, mask=np.arange(len(y_pred)) > 0))
+
+
+def test_options_of_a_function_count():
+    found = lossjax.checked(losses.sparse_categorical_crossentropy)
+    logits = jnp.array([[3.0, -2.0], [1.0, 5.0]])
+    assert np.isfinite(found([0, 1], logits, from_logits=True)).all()
+    with pytest.raises(checkify.JaxRuntimeError, match="y_pred must be in"):
+        found([0, 1], logits)
+
+
+def _scan(loss, t, p):
+    return jax.lax.scan(lambda sum, row: (sum + loss(*row), None), 0.0, (t, p))[0]
+
+
+TRANSFORMED = {
+    "vmap": lambda loss, t, p: jnp.sum(jax.vmap(loss)(t, p)),
+    "scan": _scan,
+    "grad": lambda loss, t, p: jnp.sum(jax.grad(loss, argnums=1)(t, p)),
+    "checkpoint": lambda loss, t, p: jnp.sum(jax.grad(jax.checkpoint(loss), argnums=1)(t, p)),
+}
+
+
+@pytest.mark.parametrize("transformed", TRANSFORMED.values(), ids=TRANSFORMED)
+def test_under_transformations(transformed):
+    loss = lossjax.checked("Poisson")
+    run = checkify.checkify(jax.jit(functools.partial(transformed, loss)))
+    t, p = jnp.ones((3, 2)), jnp.ones((3, 2))
+    assert run(t, p)[0].get() is None
+    assert "y_pred must not be negative, got -1.0" in run(t, p.at[1, 0].set(-1))[0].get()
+
+
+def test_an_objective_of_it():
+    objective = lossjax.Objective(lossjax.checked("Poisson"))
+    run = checkify.checkify(jax.jit(lambda t, p: objective(t, p).loss))
+    error, value = run(jnp.ones((2, 1)), jnp.ones((2, 1)))
+    assert error.get() is None
+    assert value == losses.Poisson()(jnp.ones((2, 1)), jnp.ones((2, 1)))
+    assert "got -1.0 at position [1 0]" in run(jnp.ones((2, 1)), jnp.array([[1], [-1.0]]))[0].get()
 
 
 def test_totals_gradients_and_hyperparameters():

@@ -57,8 +57,9 @@ class Case:
         """The values under jit."""
 
         def run(t: Any, p: Any) -> Any:
+            values = self.values(t, p)
             self.traced.append((t.shape, t.dtype, p.shape, p.dtype))
-            return self.values(t, p)
+            return values
 
         return jax.jit(run)
 
@@ -113,14 +114,16 @@ class Case:
         """How the value of a sample depends on other samples; empty where it does not."""
         t, p = self.few
         together, _ = attempt(self.run, t, p)
-        alone, error = attempt(self.run, *self.rows(slice(1)))
-        others, _ = attempt(self.run, t, changed(p, slice(2, None), p[1]))
-        poisoned, _ = attempt(self.run, t, changed(p, 1, np.nan))
-        if not error and (alone.shape[:1] != (1,) or differ(alone[0], together[0])):
-            return "A sample has another loss alone than in a batch."
-        if others is not None and differ(others[0], together[0]):
+        half, last = len(p) // 2, len(p) - 1
+        others, _ = attempt(self.run, t, changed(p, slice(half, None), p[0]))
+        if others is not None and differ(others[:half], together[:half]):
             return "The loss of a sample changes with the predictions of the others."
-        if poisoned is not None and is_finite(together[0]) and not is_finite(poisoned[0]):
+        for count in (1, last):
+            fewer, error = attempt(self.run, *rows(t, p, slice(count)))
+            if not error and (len(fewer) != count or differ(fewer, together[:count])):
+                return f"A sample has another loss among {count} than among {len(p)}."
+        poisoned, _ = attempt(self.run, t, changed(p, last, np.nan))
+        if poisoned is not None and is_finite(together) and not is_finite(poisoned[:last]):
             return "A NaN in one sample reaches the values of the others."
         return ""
 

@@ -42,7 +42,8 @@ def name_of(loss: Any) -> str:
         return name_of(loss.function)
     if isinstance(loss, Loss):
         return repr(loss)
-    return getattr(loss, "__name__", None) or repr(loss)
+    loss = getattr(loss, "func", loss)  # of functools.partial
+    return getattr(loss, "__name__", None) or type(loss).__name__
 
 
 def as_loss(loss: Any, reduction: Reduction = None) -> Loss:

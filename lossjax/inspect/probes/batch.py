@@ -111,7 +111,7 @@ def masked(case: Case) -> Iterator[Finding]:
     if differ(dirty, clean) or differ(slope[1:], gradient[1:]) or not is_finite(slope[0]):
         yield Finding(
             name,
-            "error" if is_loss else "warning",
+            "warning" if case.depends or not is_loss else "error",
             "What a masked sample holds changes the loss or its gradient.",
             "Compute each value from its own sample; statistics of the batch need the mask inside.",
         )

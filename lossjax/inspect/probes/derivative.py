@@ -211,7 +211,7 @@ def _edges(case: Case) -> Iterator[_Edge]:
         yield _Edge("y_pred = 0", t, np.zeros_like(p), norm)
         yield from _large(t, p)
         yield from _infinite(case, t, p)
-    if p.ndim > 1 and p.shape[-1] > 1 and (paired or t.ndim == p.ndim - 1):
+    if p.ndim > 1 and p.shape[-1] > 1 and (paired or t.shape == p.shape[:-1]):
         one = t[..., :1] if paired else np.zeros_like(t)
         fix = "Look for a division by the number of classes minus 1, or by a standard deviation."
         yield _Edge("one class or column", one, p[..., :1], fix)
@@ -231,7 +231,7 @@ def _large(t: np.ndarray, p: np.ndarray) -> Iterator[_Edge]:
 def _infinite(case: Case, t: np.ndarray, p: np.ndarray) -> Iterator[_Edge]:
     """Logits whose loss has a finite limit: of a class that is ruled out, and perfect ones."""
     fix = "Leave out terms of weight 0: jnp.where(t == 0, 0, t * log_p), and mask logits with -1e9."
-    is_labels = jnp.issubdtype(t.dtype, jnp.integer) and t.ndim == p.ndim - 1
+    is_labels = np.issubdtype(t.dtype, np.integer) and t.shape == p.shape[:-1]
     if case.is_paired:
         ones = np.sum(t, -1) == 1
         if not np.all((t == 0) | (t == 1)):
