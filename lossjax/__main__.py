@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lossjax import inspect, losses
-from lossjax._base import Loss, registry
+from lossjax._base import Loss, class_of, classes, listed
 from lossjax.inspect._report import SEVERITIES
 from lossjax.inspect._table import Shown, Table, rich
 from lossjax.testing import DOMAINS
@@ -30,13 +30,10 @@ class _Problem(Exception):
 class _Listing(Shown):
     def tables(self) -> Any:
         """Every registered loss."""
-        classes = {c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn")}
-        rows = []
-        for cls in sorted(classes, key=lambda cls: cls.__name__):
-            names = [name for name, found in registry.items() if found is cls.fn]
-            formula = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
-            numbers = ", ".join(f"{k}={v}" for k, v in cls().hyperparameters().items())
-            rows.append((cls.__name__, "\n".join(names), numbers, formula))
+        rows = [
+            (found.name, "\n".join(found.others), ", ".join(found.hyperparameters), found.formula)
+            for found in sorted(map(listed, classes()))
+        ]
         yield Table("Losses", ("class", "other names", "hyperparameters", "value"), rows)
 
 
@@ -155,8 +152,8 @@ def _loss(text: str) -> Any:
     if ":" not in text:
         found = losses.get(text)
         # Its class: it takes hyperparameters, and has a reduction.
-        owners = (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
-        return next((cls() for cls in owners if cls.fn is found), found)
+        cls = class_of(found)
+        return found if cls is None else cls()
     module, _, path = text.partition(":")
     try:
         found = importlib.import_module(module)

@@ -2,8 +2,8 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
-from typing import Any, ClassVar, dataclass_transform
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 import jax
 import numpy as np
@@ -348,6 +348,37 @@ def _register_name(name: str, cls: type[Loss]) -> None:
     if taken is not None and taken.__module__ != cls.__module__:
         raise TypeError(f"loss name {name!r} is already taken by {taken.__module__}.{name}.")
     registry[name] = cls if name == cls.__name__ else cls.fn
+
+
+def class_of(function: Any) -> type[Loss] | None:
+    """The registered loss that is made of a function; None for any other function."""
+    return next((cls for cls in classes() if cls.fn is function), None)
+
+
+def classes() -> Iterator[type[Loss]]:
+    """Every registered loss that is made of a function."""
+    return (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
+
+
+def first_paragraph(documented: Any) -> str:
+    """The formula of a documented loss, in one line."""
+    return " ".join((documented.__doc__ or "").split("\n\n")[0].split())
+
+
+class Listed(NamedTuple):
+    """A registered loss for those who choose one."""
+
+    name: str
+    others: list[str]
+    hyperparameters: list[str]
+    formula: str
+
+
+def listed(cls: type[Loss]) -> Listed:
+    """The names of a loss, its hyperparameters as name=default, and its formula."""
+    others = [name for name, found in registry.items() if found is cls.fn]
+    fields = [f"{name}={value}" for name, value in cls().hyperparameters().items()]
+    return Listed(cls.__name__, others, fields, first_paragraph(cls.fn))
 
 
 _register_pytree(Loss)

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from jax.experimental import checkify
 
 from lossjax import _check, _reduce, losses, testing
-from lossjax._base import Loss, registry
+from lossjax._base import Loss, class_of
 from lossjax._types import Array
 
 _SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
@@ -91,8 +91,7 @@ def _weights(sample_weight: Any = None, mask: Any = None) -> tuple[Any, Any]:
 
 def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
     name = getattr(function, "__name__", "the loss")
-    owners = (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
-    owner = next((cls for cls in owners if cls.fn is function), None)
+    owner = class_of(function)
 
     @functools.wraps(function)
     def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:

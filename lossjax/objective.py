@@ -11,7 +11,7 @@ import jax
 from jax import numpy as jnp
 
 from lossjax import _check, losses
-from lossjax._base import Loss, registry, snake_case, static
+from lossjax._base import Loss, class_of, snake_case, static
 from lossjax._outputs import (
     Leaf,
     Path,
@@ -385,10 +385,8 @@ def _resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
     if isinstance(found, Loss):
         return found
     name = name or snake_case(re.sub(r"\W", "", getattr(found, "__name__", type(found).__name__)))
-    for cls in registry.values():
-        if isinstance(cls, type) and getattr(cls, "fn", None) is found:
-            return cls(name=name)
-    return _Function(function=found, name=name)
+    cls = class_of(found)
+    return _Function(function=found, name=name) if cls is None else cls(name=name)
 
 
 def _crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from bench.record import load
 from bench.report.headline import headline
 from cases import CASES, FUSED
-from lossjax._base import registry
+from lossjax._base import listed
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
@@ -26,10 +26,8 @@ def table():
     lines = ["| class | other names | hyperparameters | values per sample |", "|---|---|---|---|"]
     every = [*(case.loss for case in CASES), *FUSED]
     for cls in sorted(every, key=lambda cls: cls.__name__):
-        names = [name for name, found in registry.items() if found is cls.fn]
-        fields = [f"{k}={v}" for k, v in cls().hyperparameters().items()]
-        formula = " ".join(cls.fn.__doc__.split("\n\n")[0].split()).replace("|", "\\|")
-        cells = [code([cls.__name__]), code(names), code(fields), formula]
+        name, *lists, formula = listed(cls)
+        cells = [code([name]), *map(code, lists), formula.replace("|", "\\|")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

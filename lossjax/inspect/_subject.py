@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from lossjax import _check, losses, testing
-from lossjax._base import Loss, registry, static
+from lossjax._base import Loss, class_of, first_paragraph, static
 from lossjax._types import Reduction
 
 # Tried in turn for a function of which nothing is known.
@@ -68,10 +68,8 @@ def domain_of(loss: Any) -> str | None:
     if isinstance(loss, Loss):
         own = type(loss).domain != "real" or type(loss).__module__.startswith("lossjax.losses")
         return testing.domain_of(loss) if own else None
-    for cls in registry.values():
-        if isinstance(cls, type) and getattr(cls, "fn", None) is loss and loss is not None:
-            return testing.domain_of(cls)
-    return None
+    cls = class_of(loss)
+    return None if cls is None else testing.domain_of(cls)
 
 
 def data(
@@ -106,5 +104,4 @@ def _is_finite(values: Callable[..., Any], y_true: Any, y_pred: Any) -> bool:
 
 def first_lines(loss: Any) -> str:
     """The formula of a documented loss: the first paragraph of its docstring."""
-    text = (getattr(type(loss), "fn", loss) if isinstance(loss, Loss) else loss).__doc__ or ""
-    return " ".join(text.split("\n\n")[0].split())
+    return first_paragraph(getattr(type(loss), "fn", loss) if isinstance(loss, Loss) else loss)
