@@ -56,7 +56,8 @@ def checked(loss: Any) -> Any:
     if isinstance(loss, (str, dict, type)):
         loss = losses.get(loss)
     if isinstance(loss, Loss):
-        made = object.__new__(_checked_class(type(loss)))
+        cls: Any = type(loss)
+        made = object.__new__(_checked_class(cls))
         made.__dict__.update(loss.__dict__)
         return made
     if not callable(loss):

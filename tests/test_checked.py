@@ -139,6 +139,20 @@ def test_an_objective_of_it():
     assert "got -1.0 at position [1 0]" in run(jnp.ones((2, 1)), jnp.array([[1], [-1.0]]))[0].get()
 
 
+def test_a_training_step_of_it():
+    optax, nnx = pytest.importorskip("optax"), pytest.importorskip("flax.nnx")
+    from lossjax import training
+
+    model = nnx.Linear(1, 1, use_bias=False, kernel_init=nnx.initializers.ones, rngs=nnx.Rngs(0))
+    step = checkify.checkify(training.make_step(lossjax.checked("Poisson")))
+    x = np.array([[1], [-1]], "float32")
+    error, _ = step(training.init(model, optax.sgd(0.1)), (x, np.ones_like(x)))
+    assert "y_pred must not be negative, got -1.0 at position [1 0]" in error.get()
+    error, (_, logs) = step(training.init(model, optax.sgd(0.1)), (abs(x), np.ones_like(x)))
+    assert error.get() is None
+    assert logs["loss"] == pytest.approx(1)
+
+
 def test_totals_gradients_and_hyperparameters():
     loss = lossjax.checked(losses.Huber(delta=2.0))
     t, p = jnp.zeros((2, 1)), jnp.array([[1.0], [5.0]])

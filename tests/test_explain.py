@@ -82,6 +82,13 @@ def test_a_loss_of_two_inputs():
     assert [g.shape for g in found.gradient] == [(3, 2), (2, 4)]
 
 
+def test_comparison_of_losses_of_two_inputs():
+    data = np.array([0, 3]), (np.ones((2, 2), "float32"), np.eye(2, 4, dtype="float32"))
+    found = inspect.compare(losses.LinearCrossEntropy(), losses.LinearCrossEntropy(z_loss=1), *data)
+    assert found["gradient"].size == 4 + 8
+    assert found["gradient"].largest > 0.1
+
+
 def test_errors():
     with pytest.raises(TypeError, match=r"explain: loss must be a Loss, .* got int"):
         inspect.explain(3)

@@ -143,6 +143,10 @@ def centred(y_true, y_pred):
     return jnp.mean((y_true - y_pred + jnp.mean(y_pred, 0)) ** 2, axis=-1)
 
 
+def by_labels(y_true, y_pred):
+    return jnp.mean((y_true - y_pred) ** 2, axis=-1) / jnp.sum(y_true**2)
+
+
 def wrong_axis(y_true, y_pred):
     return jnp.mean((y_true - y_pred) ** 2, axis=0)
 
@@ -154,14 +158,14 @@ ANSWERS = [
     (shape.order, lambda t, p: -distance(t, p), "warning", "being right costs more"),
     (shape.broadcasting, distance, "note", "every truth meets every prediction"),
     (shape.broadcasting, losses.mean_squared_error, "ok", "aligned or refused"),
-    (batch.neighbours, Standardised(), "warning", "another loss alone"),
+    (batch.neighbours, Standardised(), "warning", "predictions of the others"),
     (batch.accumulation, Standardised(), "warning", "do not add up"),
     (batch.accumulation, scalar_mean, "warning", "do not add up"),
     (batch.accumulation, losses.Circle(), "note", "refused"),
-    (batch.masked, Standardised(), "error", "changes the loss"),
+    (batch.masked, Standardised(), "warning", "changes the loss"),
     (batch.masked, centred, "warning", "changes the loss"),
     (batch.masked, scalar_mean, "skipped", "no values per sample"),
-    (batch.neighbours, centred, "warning", "alone"),
+    (batch.neighbours, by_labels, "warning", "another loss among 1"),
     (transform.jit, keeping, "warning", "beyond the call"),
     (transform.traces, distance, "ok", "Traced 0 times for 0 shapes"),
     (batch.empty, scalar_mean, "note", "NaN: 0 / 0"),

@@ -173,7 +173,7 @@ def cast(x: np.ndarray, dtype: Any) -> np.ndarray:
 def attempt(f: Callable[..., Any], *args: Any) -> tuple[Any, str]:
     """The result of `f` on the host, from arrays on the device, or what it raised."""
     try:
-        return jax.tree.map(np.asarray, f(*map(jnp.asarray, args))), ""
+        return jax.tree.map(np.asarray, f(*jax.tree.map(jnp.asarray, args))), ""
     except Exception as error:  # whatever the loss of a user raises is a finding
         return None, raised(error)
 

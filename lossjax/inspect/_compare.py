@@ -113,13 +113,15 @@ def _gap(what: str, a: np.ndarray, b: np.ndarray) -> Gap:
     # The last place of a number between 2^k and 2^(k+1) is 2^k times the machine epsilon.
     unit = np.exp2(np.floor(np.log2(np.where(np.isfinite(size), size, 1)))) * float(limits.eps)
     worst = int(np.argmax(off)) if off.size else 0
+    ends = [float(x.ravel()[worst]) if x.size else 0.0 for x in fine]
     return Gap(
-        what,
-        float(off.max(initial=0)),
-        where(off == off.max()) if off.size else "",
-        *(float(x.ravel()[worst]) if x.size else 0.0 for x in fine),
-        float((off / unit).max(initial=0)),
-        int((~same).sum()),
-        off.size,
-        str(limits.dtype),
+        what=what,
+        largest=float(off.max(initial=0)),
+        position=where(off == off.max()) if off.size else "",
+        a=ends[0],
+        b=ends[1],
+        ulps=float((off / unit).max(initial=0)),
+        unequal=int((~same).sum()),
+        size=off.size,
+        dtype=str(limits.dtype),
     )

@@ -75,7 +75,7 @@ def _findings(loss: Any, t: Any, p: Any, told: Callable[[str], None]) -> Iterato
     t, p = _finite(t, p)
     if len(p) < 2:
         return
-    asked = probes.EAGER
+    asked: tuple[Callable[[Case], Iterator[Finding]], ...] = probes.EAGER
     names = probes.is_swapped(loss)
     if names:
         cause = f"The arguments are {names}; the other questions are asked with them turned round."

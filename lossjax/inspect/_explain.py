@@ -167,19 +167,19 @@ def explain(
     result = loss(y_true, y_pred, sample_weight, mask)
     if type(loss).call is Loss.call:
         t, p = _check.aligned(t, p)
-    arrays = (t, p, parts.values, parts.weight, parts.mask, parts.terms, result)
-    shown = jax.tree.map(np.asarray, arrays)
+    arrays = {"y_true": t, "y_pred": p, "result": result}
+    for name in ("values", "weight", "mask", "terms"):
+        arrays[name] = getattr(parts, name)
     return Explanation(
-        _subject.name_of(loss),
-        _subject.first_lines(found),
-        loss.reduction,
-        f"{source}: y_true {_form(y_true)}, y_pred {_form(y_pred)}",
-        *shown[:6],
-        None if parts.numerator is None else float(parts.numerator),
-        None if parts.denominator is None else float(parts.denominator),
-        parts.why,
-        shown[6],
-        _gradient(loss, y_true, p, y_pred, sample_weight, mask),
+        name=_subject.name_of(loss),
+        formula=_subject.first_lines(found),
+        reduction=loss.reduction,
+        given=f"{source}: y_true {_form(y_true)}, y_pred {_form(y_pred)}",
+        numerator=None if parts.numerator is None else float(parts.numerator),
+        denominator=None if parts.denominator is None else float(parts.denominator),
+        why=parts.why,
+        gradient=_gradient(loss, y_true, p, y_pred, sample_weight, mask),
+        **jax.tree.map(np.asarray, arrays),
     )
 
 

@@ -49,7 +49,7 @@ def name_of(loss: Any) -> str:
 def as_loss(loss: Any, reduction: Reduction = None) -> Loss:
     """A function as a `Loss`; a `Loss` as it is, or with another reduction if one is given."""
     if not isinstance(loss, Loss):
-        return _Function(loss, reduction=reduction or "sum_over_batch_size")
+        return _Function(function=loss, reduction=reduction or "sum_over_batch_size")
     return loss if reduction is None else dataclasses.replace(loss, reduction=reduction)
 
 

@@ -82,8 +82,8 @@ def accumulation(case: Case) -> Iterator[Finding]:
 
 def _both(loss: Loss, t: Any, p: Any) -> tuple[Any, Any]:
     """The loss of a batch, and that of its parts added up."""
-    totals = [loss.total(*rows(t, p, part)) for part in (slice(1), slice(1, None))]
-    return loss(t, p), sum(totals).result()
+    first, rest = (loss.total(*rows(t, p, part)) for part in (slice(1), slice(1, None)))
+    return loss(t, p), (first + rest).result()
 
 
 def masked(case: Case) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def masked(case: Case) -> Iterator[Finding]:
     if differ(dirty, clean) or differ(slope[1:], gradient[1:]) or not is_finite(slope[0]):
         yield Finding(
             name,
-            "warning" if case.depends or not is_loss else "error",
+            "warning",
             "What a masked sample holds changes the loss or its gradient.",
             "Compute each value from its own sample; statistics of the batch need the mask inside.",
         )

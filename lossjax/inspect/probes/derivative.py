@@ -66,7 +66,7 @@ def _gradient(values: np.ndarray, gradient: np.ndarray) -> Finding:
     return Finding(name, "ok", f"Finite at every sample{rest}.")
 
 
-def _hessian(product: np.ndarray, first: Callable[[Array], Array], p: Array) -> Finding:
+def _hessian(product: np.ndarray, first: Callable[[Array], Array], p: np.ndarray) -> Finding:
     """How often it is differentiable, and what the second derivative is."""
     name = "hessian"
 
@@ -93,7 +93,7 @@ def _hessian(product: np.ndarray, first: Callable[[Array], Array], p: Array) -> 
     return Finding(name, "ok", f"Differentiable twice, {'not' if third else 'and'} three times.")
 
 
-def _lowered(f: Callable[[Array], Any], p: Array) -> str:
+def _lowered(f: Callable[[Array], Any], p: np.ndarray) -> str:
     """What `f` raises up to compilation: a rule that is missing is missed that late."""
     try:
         jax.jit(f).lower(p)
