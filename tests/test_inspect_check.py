@@ -143,6 +143,10 @@ def centred(y_true, y_pred):
     return jnp.mean((y_true - y_pred + jnp.mean(y_pred, 0)) ** 2, axis=-1)
 
 
+def sample_by_sample(y_true, y_pred):
+    return jnp.stack([jnp.mean(jnp.abs(t - p)) for t, p in zip(y_true, y_pred, strict=True)])
+
+
 def by_labels(y_true, y_pred):
     return jnp.mean((y_true - y_pred) ** 2, axis=-1) / jnp.sum(y_true**2)
 
@@ -166,6 +170,7 @@ ANSWERS = [
     (batch.masked, centred, "warning", "changes the loss"),
     (batch.masked, scalar_mean, "skipped", "no values per sample"),
     (batch.neighbours, by_labels, "warning", "another loss among 1"),
+    (transform.memory, sample_by_sample, "warning", "grows with the number of samples"),
     (transform.jit, keeping, "warning", "beyond the call"),
     (transform.traces, distance, "ok", "Traced 0 times for 0 shapes"),
     (batch.empty, scalar_mean, "note", "NaN: 0 / 0"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossjax import devices
 from lossjax._base import Loss
-from lossjax.inspect._case import Case, attempt, differ
+from lossjax.inspect._case import Case, attempt, differ, rows
 from lossjax.inspect._report import Finding
 
 _ENTRIES = 2**16  # of y_pred, where memory is asked for
@@ -109,22 +109,38 @@ def traces(case: Case) -> Iterator[Finding]:
     yield Finding("traces", severity, cause, fix)  # type: ignore[arg-type]
 
 
+def _lines(case: Case, samples: int) -> int:
+    """The length of the traced program; 0 where it cannot be traced for so many samples."""
+    try:
+        jaxpr = jax.make_jaxpr(case.values)(*rows(*case.few, slice(samples)))
+    except Exception:  # whatever the loss of a user raises
+        return 0
+    return len(str(jaxpr).splitlines())
+
+
 def memory(case: Case) -> Iterator[Finding]:
     """How much more than its inputs does the gradient need?"""
     t, p = case.y_true, case.y_pred
     if not t.ndim or len(t) != len(p) or not p.size:
         yield Finding("memory", "skipped", "y_true has no axis of samples to make longer.")
         return
-    rows = max(len(p), _ENTRIES * len(p) // p.size)
-    big = [jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype) for x in (t, p)]
+    few = len(case.few[1])
+    if 0 < _lines(case, few - 1) < _lines(case, few):
+        cause = "The program grows with the number of samples: each is traced by itself."
+        fix = "Write no Python loop over samples: jax.vmap, or operations on whole arrays."
+        yield Finding("memory", "warning", cause, fix)
+        return
+    samples = max(len(p), _ENTRIES * len(p) // p.size)
+    big = [jax.ShapeDtypeStruct((samples, *x.shape[1:]), x.dtype) for x in (t, p)]
     try:
         cost = devices.cost(jax.value_and_grad(case.scalar, argnums=1), *big)
     except Exception:  # a loss for one size alone; that it runs at all is asked elsewhere
-        yield Finding("memory", "skipped", f"It does not compile for {rows} samples.")
+        yield Finding("memory", "skipped", f"It does not compile for {samples} samples.")
         return
-    ratio = cost.temp_bytes / (rows * p.size // len(p) * p.dtype.itemsize)
+    ratio = cost.temp_bytes / (samples * p.size // len(p) * p.dtype.itemsize)
     cause = (
-        f"Value and gradient of {rows} samples need {ratio:,.3g} times y_pred in temporary arrays."
+        f"Value and gradient of {samples} samples need {ratio:,.3g} times y_pred in temporary "
+        f"arrays."
     )
     if ratio > 8:
         fix = "Look for pairs of samples or entries (N × N), and for steps kept for the gradient."
