@@ -19,7 +19,7 @@ def differentiable(case: Case) -> Iterator[Finding]:
     """Differentiable in `y_pred`, how often, and where is the gradient zero or not finite?"""
     found, error = attempt(case.derivatives, case.y_true, case.y_pred)
     if error:
-        fix = "Use differentiable operations of jax.numpy; y_pred must be floating."
+        fix = "Return floats, made of y_pred by differentiable operations of jax.numpy."
         yield Finding("gradient", "error", f"No gradient by y_pred: {error}", fix)
         for name in ("jvp", "hessian"):
             yield Finding(name, "skipped", "There is no gradient.")
