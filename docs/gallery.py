@@ -209,7 +209,7 @@ KINDS = {
             ("infinitely wrong", [1.0, 0.0], [-INF, 0.0]),
         ],
         [[1.0, 0.0]],
-        LOGITS,
+        np.concatenate([LOGITS, LOGITS[:, ::-1]]),
     ),
     "region": Kind(
         "0 or 1 for each pixel",
@@ -364,15 +364,26 @@ def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Values and gradients of samples, each of which is a batch of its own."""
 
     def value(y_pred: Any, y_true: Any) -> jax.Array:
-        if testing.domain_of(loss) == "embedding":  # the sample is a batch
-            return loss(y_true, y_pred)
-        if isinstance(y_pred, tuple):
-            hidden, kernel = y_pred
-            return loss(y_true[None], (hidden[None], kernel))
-        return loss(y_true[None], y_pred[None])
+        return loss(*batched(loss, y_true, y_pred))
 
     found = jax.jit(jax.vmap(jax.value_and_grad(value)))(y_pred, y_true)
     return jax.tree.map(np.asarray, found)
+
+
+def batched(loss: Loss, y_true: Any, y_pred: Any, size: int = 1) -> tuple[Any, Any]:
+    """A sample as a batch of one, or of none; the sample of an embedding is a batch."""
+    if testing.domain_of(loss) == "embedding":
+        return (y_true, y_pred) if size else (y_true[:0], y_pred[:0])
+    if isinstance(y_pred, tuple):
+        hidden, kernel = y_pred
+        return y_true[None][:size], (hidden[None][:size], kernel)
+    return y_true[None][:size], y_pred[None][:size]
+
+
+def of_nothing(loss: Loss, y_true: Any, y_pred: Any) -> str:
+    """The value of an empty batch; compiled only where there is one."""
+    batch = batched(loss, y_true, y_pred, size=0)
+    return numbers(loss(*batch)) if not jax.eval_shape(loss, *batch).shape else "no value"
 
 
 def rows_of(loss: Loss) -> Iterator[list[str]]:
@@ -389,6 +400,8 @@ def rows_of(loss: Loss) -> Iterator[list[str]]:
         yield [name, *map(numbers, (y_true, y_pred, values[i], gradient))]
     rest = jax.tree.map(lambda x: x[len(names) :], (values, gradients))
     yield ["anywhere", "", "", *map(span, rest)]
+    one = (jax.tree.map(lambda x: x[0], stacked(column)) for column in samples)
+    yield ["empty batch", "", "", of_nothing(loss, *one), ""]
 
 
 def span(x: Any) -> str:
@@ -420,9 +433,9 @@ def text() -> str:
     lines = [
         "# The losses\n",
         "Written by `python docs/gallery.py`. The words are those of the docstrings. The numbers\n"
-        "are computed in float32, with the default options, for a batch of one sample: one picture\n"
-        "of two pixels in `Dice` and `Tversky`, three embeddings in `Circle`. Gradients are by\n"
-        '`y_pred`; "anywhere" is the range over a grid of the whole domain.\n',
+        "are computed in float32, with the default options, for a batch of one sample: one\n"
+        "picture of two pixels in `Dice` and `Tversky`, three embeddings in `Circle`. Gradients\n"
+        'are by `y_pred`; "anywhere" is the range over a grid of the whole domain.\n',
         "| loss | by name | `y_true` | use |",
         "|---|---|---|---|",
     ]
