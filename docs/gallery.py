@@ -22,7 +22,7 @@ PICTURES = PAGE.parent / "gallery"
 COLORS = 64  # of a picture: a third of the bytes, and no visible difference
 
 # What varies in a picture.
-FAMILIES: dict[type[Loss], dict[str, Sequence[float]]] = {
+FAMILIES: dict[type[Loss], dict[str, Any]] = {
     losses.BinaryCrossentropy: {"label_smoothing": [0, 0.1, 0.3]},
     losses.BinaryFocalCrossentropy: {"gamma": [0, 1, 2, 5]},
     losses.CategoricalFocalCrossentropy: {"gamma": [0, 1, 2, 5]},
@@ -418,7 +418,9 @@ def section(cls: type[Loss]) -> Iterator[str]:
     yield f"> {formula}\n"
     yield f"**When:** {use[0].upper()}{use[1:]}\n"
     yield f"![Value, gradient and curvature of {names.cls}]({PICTURES.name}/{names.file})\n"
-    settings = [{}, {"from_logits": True}] if "from_logits" in arguments else [{}]
+    settings: list[dict[str, Any]] = [{}]
+    if "from_logits" in arguments:
+        settings += [{"from_logits": True}]
     for options in settings:
         if options:
             yield "With `from_logits=True`:\n"
