@@ -6,24 +6,46 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from cases import CASES
+from cases import CASES, FUSED
 from lossjax import inspect, losses, testing
 
 pytest.importorskip("matplotlib")
 
 
-def ink(figure):
-    """The part of the picture that is not white."""
+def pixels_of(figure, ax, color):
+    """How many pixels of a panel have about this colour."""
+    from matplotlib.colors import to_rgb
     from matplotlib.image import imread
 
-    pixels = imread(io.BytesIO(figure._repr_png_()))
-    return (pixels[..., :3] < 0.98).any(-1).mean()
+    pixels = imread(io.BytesIO(figure._repr_png_()))[::-1, :, :3]
+    box = ax.get_window_extent()
+    panel = pixels[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+    return int((np.abs(panel - to_rgb(color)).max(-1) < 0.1).sum())
 
 
-@pytest.mark.parametrize("domain", sorted({testing.domain_of(case.loss) for case in CASES}))
+def is_shown(figure, curves):
+    """Whether every one of the first `curves` of a panel leaves ink, and no title is too long."""
+    from matplotlib.text import Text
+
+    ends = [*(ax.get_window_extent().x0 for ax in figure.axes[1:]), figure.bbox.x1]
+    fit = (
+        text.get_window_extent().x1 <= end
+        for ax, end in zip(figure.axes, ends, strict=True)
+        for text in [*ax.get_children(), ax.xaxis.label]
+        if isinstance(text, Text)
+    )
+    lines = [(ax, line) for ax in figure.axes for line in ax.lines[:curves]]
+    return all(pixels_of(figure, ax, line.get_color()) > 50 for ax, line in lines) and all(fit)
+
+
+EXAMPLES = {
+    testing.domain_of(loss): loss for loss in [*(case.loss for case in CASES), *FUSED][::-1]
+}
+
+
+@pytest.mark.parametrize("domain", sorted(EXAMPLES))
 def test_every_domain_has_a_curve(domain):
-    cls = next(case.loss for case in CASES if testing.domain_of(case.loss) == domain)
-    figure = inspect.plot(cls)
+    figure = inspect.plot(EXAMPLES[domain])
     for ax in figure.axes:
         assert np.isfinite(ax.lines[0].get_ydata()).all()
     value, slope = (ax.lines[0].get_ydata() for ax in figure.axes[:2])
@@ -40,7 +62,7 @@ def test_a_family_of_curves():
     assert legend == ["delta = 0.5", "delta = 1", "delta = 2"]
     ends = [line.get_ydata()[-1] for line in figure.axes[1].lines]
     np.testing.assert_allclose(ends, [0.5, 1, 2])
-    assert 0.02 < ink(figure) < 0.3
+    assert is_shown(figure, 3)
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
@@ -57,16 +79,37 @@ def test_a_function_of_ones_own():
 def test_steep_curves_say_that_they_are_cut():
     titles = [ax.get_title(loc="left") for ax in inspect.plot("poisson").axes]
     assert titles[0] == "value"
-    assert titles[2].startswith("curvature, cut off: from 0.0312")
+    assert titles[2] == "curvature, cut off: from 0.0312 to 5e+03"
+    steep = inspect.plot("BinaryFocalCrossentropy", gamma=[0, 2])
+    assert steep.axes[1].get_title(loc="left") == "gradient, cut off: from -209 to 0"
+    low, high = steep.axes[1].get_ylim()
+    assert -20 < low < high < 5
+    assert is_shown(steep, 2)
+
+
+def test_a_peak_is_not_cut_off():
+    figure = inspect.plot("Circle")
+    curvature = figure.axes[2]
+    assert curvature.get_title(loc="left") == "curvature"
+    assert curvature.get_ylim()[1] > curvature.lines[0].get_ydata().max()
+
+
+def test_hyperparameters_that_vary_together():
+    figure = inspect.plot("Tversky", alpha=[0.2, 0.8], beta=[0.8, 0.2])
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["alpha = 0.2, beta = 0.8", "alpha = 0.8, beta = 0.2"]
+    # The gradient just beside the exact prediction: -alpha where the region is missed, then beta.
+    slopes = [line.get_ydata()[[199, 201]] for line in figure.axes[1].lines]
+    np.testing.assert_allclose(slopes, [[-0.2, 0.8], [-0.8, 0.2]], rtol=0.02)
 
 
 def test_plot_errors():
-    with pytest.raises(ValueError, match="one hyperparameter may vary"):
-        inspect.plot("Tversky", alpha=[1], beta=[1])
+    with pytest.raises(ValueError, match=r"one length, got \[1, 2\] numbers for \['alpha', 'beta'"):
+        inspect.plot("Tversky", alpha=[1], beta=[1, 2])
     with pytest.raises(ValueError, match=r"must be one of \('delta',\), got 'detla'"):
         inspect.plot("Huber", detla=[1])
-    with pytest.raises(ValueError, match="no curve for LinearCrossEntropy"):
-        inspect.plot("LinearCrossEntropy")
+    with pytest.raises(ValueError, match="no curve for mean_squared_error: domain must be one of"):
+        inspect.plot("mse", domain="reel")
     with pytest.raises(ValueError, match="cannot be computed or differentiated"):
         inspect.plot(lambda t, p: np.abs(t - p))
 
@@ -84,7 +127,8 @@ def test_batch():
     masked[7] = False
     hidden = inspect.plot_batch("mse", y_true, y_pred, mask=masked)
     assert "largest at 9; " in hidden.axes[2].get_xlabel()
-    assert 0.02 < ink(figure) < 0.3
+    assert pixels_of(figure, shares, shares.lines[0].get_color()) > 50
+    assert pixels_of(figure, both, both.collections[1].get_facecolor()[0]) > 50
     with pytest.raises(ValueError, match="must give one value per sample"):
         inspect.plot_batch(losses.Dice())
 

@@ -19,6 +19,7 @@ from lossjax.inspect._picture import INK, MAIN, MUTED, OTHER
 
 POINTS = 401
 BINS = 30
+POLE = 3  # an end is cut off that lies so many times the spread of the curves outside it
 NAMED = 5  # samples that are named in a picture
 
 
@@ -43,6 +44,11 @@ def _of_truth(truth: float, axis: str, low: float, high: float) -> Line:
     return Line(f"y_true = {truth:g}", axis, low, high, inputs)
 
 
+def _of_error(x: Array) -> tuple[Any, Any]:
+    """A true value that is not 0: some losses are relative to it."""
+    return jnp.ones((1, 1)), 1 + x[None, None]
+
+
 def _of_class(axis: str, low: float, high: float, one_hot: bool, share: bool) -> Line:
     def inputs(x: Array) -> tuple[Any, Any]:
         other = 1 - x if share else jnp.zeros_like(x)
@@ -52,12 +58,13 @@ def _of_class(axis: str, low: float, high: float, one_hot: bool, share: bool) ->
     return Line("", axis, low, high, inputs)
 
 
-def _of_angle(axis: str) -> Line:
-    def inputs(x: Array) -> tuple[Any, Any]:
-        rest = jnp.sqrt(jnp.maximum(1 - x**2, 1e-12))
-        return jnp.asarray([[1.0, 0.0]]), jnp.stack([x, rest])[None]
+def _of_angle(x: Array) -> tuple[Any, Any]:
+    return jnp.asarray([[1.0, 0.0]]), jnp.stack([jnp.cos(x), jnp.sin(x)])[None]
 
-    return Line("", axis, -0.995, 0.995, inputs)
+
+def _of_region(x: Array) -> tuple[Any, Any]:
+    """Two pixels, one inside the region and one outside; below 0 the first one is missed."""
+    return jnp.asarray([[1.0, 0.0]]), jnp.stack([1 + jnp.minimum(x, 0), jnp.maximum(x, 0)])[None]
 
 
 def _of_pair(x: Array) -> tuple[Any, Any]:
@@ -72,13 +79,20 @@ def _of_step(x: Array) -> tuple[Any, Any]:
     return jnp.ones((1, 1), int), jnp.stack([jnp.zeros_like(x), x])[None, None]
 
 
+def _of_hidden(x: Array) -> tuple[Any, Any]:
+    """A hidden state of one number, and a kernel that makes the logits x and 0 of it."""
+    return jnp.zeros(1, int), (jnp.ones((1, 1)), jnp.stack([x, jnp.zeros_like(x)])[None])
+
+
 _SHARE, _LOGIT = "probability of the true class", "logit of the true class, the other being 0"
 _LINES: dict[str, tuple[Line, ...]] = {
-    "real": (_of_truth(0.0, "error y_pred - y_true", -3, 3),),
-    "positive": (_of_truth(1.0, "y_pred, y_true being 1", 0, 4),),
+    "real": (Line("", "error y_pred - y_true, y_true being 1", -3, 3, _of_error),),
+    "positive": (_of_truth(1.0, "y_pred, y_true being 1", 0.01, 4),),
     "count": (_of_truth(2.0, "rate y_pred, the count being 2", 0.02, 8),),
     "binary": tuple(_of_truth(t, "probability y_pred", 0.005, 0.995) for t in (1.0, 0.0)),
-    "region": tuple(_of_truth(t, "y_pred", 0, 1) for t in (1.0, 0.0)),
+    "region": (
+        Line("", "below 0: part missed; above 0: part in excess", -0.995, 0.995, _of_region),
+    ),
     "binary logits": tuple(_of_truth(t, "logit y_pred", -6, 6) for t in (1.0, 0.0)),
     "class": (_of_class(_SHARE, 0.005, 0.995, True, True),),
     "distribution": (_of_class(_SHARE, 0.005, 0.995, True, True),),
@@ -89,19 +103,24 @@ _LINES: dict[str, tuple[Line, ...]] = {
     "score": (_of_class("score of the true class, the other being 0", -3, 3, True, False),),
     "embedding": (Line("", "cosine to the embedding of its class", -0.995, 0.995, _of_pair),),
     "sequence": (Line("", "logit of the label in the only step", -6, 6, _of_step),),
+    "hidden": (Line("", _LOGIT, -6, 6, _of_hidden),),
 }
+_ANGLE = Line("", "angle between y_true and y_pred, in radians", -np.pi, np.pi, _of_angle)
 
 
 def plot(loss: Any, *, domain: str | None = None, **family: Sequence[float]) -> Any:
     """Value, gradient and curvature of a loss over the error, the probability or the logit.
 
-    `loss` is a `Loss`, a class of one, a name or a function. One hyperparameter may be given as
-    a sequence of numbers, `plot("huber", delta=[0.5, 1, 2])`: a curve for each. `domain`, one of
-    `lossjax.testing.DOMAINS`, says what the loss takes; known for the losses of lossjax, "real"
-    for others. Derivatives are by the number on the horizontal axis.
+    `loss` is a `Loss`, a class of one, a name or a function. A hyperparameter may be given as a
+    sequence of numbers, `plot("huber", delta=[0.5, 1, 2])`: a curve for each; several, of one
+    length, vary together. `domain`, one of `lossjax.testing.DOMAINS`, says what the loss takes;
+    known for the losses of lossjax, "real" for others. Derivatives are by the number on the
+    horizontal axis. Where a curve grows steeply towards an end of that axis, it is cut off, and
+    the title says from where to where it goes.
 
     Returns a matplotlib figure, which a notebook shows and `.savefig(path)` writes. Raises
-    ValueError for a domain without a curve and for a loss that cannot be computed there.
+    ValueError for a domain without a curve, for sequences of unequal length and for a loss that
+    cannot be computed there.
     """
     found = _subject.resolved("plot", loss)
     domain = domain or _subject.domain_of(found) or "real"
@@ -112,7 +131,7 @@ def plot(loss: Any, *, domain: str | None = None, **family: Sequence[float]) -> 
         )
     lines = _LINES[domain]
     if isinstance(found, losses.CosineSimilarity) or found is losses.cosine_similarity:
-        lines = (_of_angle("cosine of the angle between y_true and y_pred"),)
+        lines = (_ANGLE,)
     members = list(_family(found, family))
     if len(members) > 1:
         lines = lines[:1]
@@ -136,18 +155,22 @@ def _family(loss: Any, family: dict[str, Sequence[float]]) -> Iterator[tuple[str
     if not family:
         yield "", loss
         return
-    if len(family) > 1:
-        raise ValueError(f"plot: one hyperparameter may vary, got {sorted(family)}.")
-    ((name, values),) = family.items()
+    if len(lengths := {np.size(values) for values in family.values()}) > 1:
+        raise ValueError(
+            f"plot: hyperparameters that vary together need sequences of one length, got "
+            f"{sorted(lengths)} numbers for {sorted(family)}."
+        )
     if isinstance(loss, Loss):
-        _check.choice("plot", "the hyperparameter", name, tuple(loss.hyperparameters()))
-    for value in np.atleast_1d(np.asarray(values, float)).tolist():
-        changed = {name: value}
+        for name in family:
+            _check.choice("plot", "the hyperparameter", name, tuple(loss.hyperparameters()))
+    columns = [np.atleast_1d(np.asarray(values, float)).tolist() for values in family.values()]
+    for row in zip(*columns, strict=True):
+        changed = dict(zip(family, row, strict=True))
         is_loss = isinstance(loss, Loss)
         made = (
             dataclasses.replace(loss, **changed) if is_loss else functools.partial(loss, **changed)
         )
-        yield f"{name} = {value:g}", made
+        yield ", ".join(f"{name} = {value:g}" for name, value in changed.items()), made
 
 
 def _curves(loss: Any, line: Line, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -173,20 +196,28 @@ def _curves(loss: Any, line: Line, xs: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _limited(ax: Any) -> str:
     """Limits in which the curves can be read, and the words for the title if these cut them off."""
-    ys = np.concatenate([line.get_ydata() for line in ax.lines]).astype(float)
-    ys = ys[np.isfinite(ys)]
+    curves = [np.asarray(line.get_ydata(), float) for line in ax.lines]
+    ys = np.concatenate([y[np.isfinite(y)] for y in curves])
     if not ys.size:
         return ": never finite"
     low, high = ys.min(), ys.max()
-    inner = np.quantile(ys, [0.015, 0.985])
+    below, above = np.quantile(ys, [0.1, 0.9])
     if high - low < 1e-3 * max(1.0, abs(low), abs(high)):  # constant: not its rounding
         half = 0.5 * max(1.0, abs(high))
         ax.set_ylim(low - half, high + half)
-    elif high - low > 8 * (inner[1] - inner[0]) > 0:
-        margin = 0.05 * (inner[1] - inner[0])
-        ax.set_ylim(inner[0] - margin, inner[1] + margin)
-        return f", cut off: from {low:.3g} to {high:.3g}"
-    return ""
+        return ""
+    # Poles lie at the ends; a peak between them is what the curve is about.
+    ends = [end for y in curves for end in y[[0, -1]]]
+    spread = above - below
+    bottom = below if low in ends and below - low > POLE * spread > 0 else low
+    top = above if high in ends and high - above > POLE * spread > 0 else high
+    if (bottom, top) == (low, high):
+        return ""
+    margin = 0.1 * (top - bottom)
+    ax.set_ylim(bottom - margin, top + margin)
+    tiny = 1e-6 * (high - low)
+    words = " to ".join(f"{0 if abs(x) < tiny else x:.3g}" for x in (low, high))
+    return f", cut off: from {words}"
 
 
 def plot_batch(

@@ -34,6 +34,9 @@ def _hinge(power: int, t: Array, p: Array, binary: Array) -> Array:
 def hinge(y_true: Input, y_pred: Input) -> Array:
     """mean(max(1 - y_true y_pred, 0)), labels being -1 or 1.
 
+    Use: two classes told apart by the sign of a score, with a margin. A sample beyond the margin
+    has no gradient. For probabilities take `binary_crossentropy`.
+
     If every entry of the whole `y_true` is 0 or 1, it is read as -1 or 1; one other entry
     anywhere turns that off (so it does in Keras).
     Shapes: (..., d) for both; values (...), in units of the margin. On the margin the derivative
@@ -56,6 +59,9 @@ class Hinge(Loss):
 def squared_hinge(y_true: Input, y_pred: Input) -> Array:
     """mean(max(1 - y_true y_pred, 0)²), labels being -1 or 1.
 
+    Use: as `hinge`, with a gradient that is continuous on the margin. Not with wrong labels, whose
+    pull grows with the score.
+
     Labels 0 and 1, shapes and errors as `hinge`; values in units of the margin squared.
     Source: equal to `keras.losses.squared_hinge`.
 
@@ -73,6 +79,9 @@ class SquaredHinge(Loss):
 
 def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     """max(0, 1 + max((1 - y_true) y_pred) - Σ y_true y_pred), for one-hot `y_true`.
+
+    Use: several classes told apart by their scores, with a margin. Only the true class and its
+    strongest rival have a gradient. For probabilities take `categorical_crossentropy`.
 
     The zeroed score of the true class takes part in the inner maximum, as in Keras.
     Shapes: (..., classes) for both; values (...). Ties share the derivative. A class that does

@@ -36,6 +36,10 @@ _EPS = _numerics.EPSILON
 def kl_divergence(y_true: Input, y_pred: Input) -> Array:
     """Σ t log(t / p), with t = `y_true` and p = `y_pred` each clipped to [1e-7, 1].
 
+    Use: targets that are distributions, as in distillation, where a match is to be 0. It is
+    `categorical_crossentropy` less the entropy of the targets, a constant; that one takes logits
+    too, and normalises what it is given.
+
     Shapes: (..., classes) for both; values (...), in nats. At the clip points the derivative is
     the middle of its two sides (TensorFlow takes the inner one), outside 0.
     Raises ValueError for shapes that do not fit.
@@ -64,8 +68,11 @@ class KLDivergence(Loss):
 def poisson(y_true: Input, y_pred: Input) -> Array:
     """mean(p - t log(p + 1e-7)), with rates p = `y_pred` and counts t = `y_true`.
 
-    The negative log likelihood without log t!. Shapes: (..., d) for both; values (...), in nats.
-    NaN for a rate below -1e-7.
+    Use: counts, with a rate > 0 such as exp or softplus of an output. Not for counts whose variance
+    is far from their mean.
+
+    The negative log likelihood without log t!; NaN for a rate below -1e-7.
+    Shapes: (..., d) for both; values (...), in nats.
     Raises ValueError for shapes that do not fit.
     Source: equal to `keras.losses.poisson`.
 
@@ -95,6 +102,10 @@ def binary_crossentropy(
     axis: Axis = -1,
 ) -> Array:
     """mean(-t log p - (1 - t) log(1 - p)) over `axis`; p = `y_pred`, or its sigmoid.
+
+    Use: two classes, or labels of which several may hold at once. Train with `from_logits=True`:
+    the gradient goes on where a sigmoid has saturated. For classes that exclude each other take
+    `categorical_crossentropy`.
 
     Probabilities are clipped to [1e-7, 1 - 1e-7] (the derivative outside is 0, at the clip
     points half of the inner one), logits are not: at a perfect logit of ±inf the loss is 0,
@@ -159,6 +170,9 @@ def binary_focal_crossentropy(
     axis: Axis = -1,
 ) -> Array:
     """mean(a (1 - p_t)^gamma * binary cross-entropy) over `axis`; p_t = tp + (1-t)(1-p).
+
+    Use: two classes where many easy samples drown the few hard ones, as in detection. Not with
+    wrong labels, which are the hard ones, nor for calibrated probabilities.
 
     `gamma` ≥ 0 takes weight from what is classified well (traced, within gamma |log(1 - p_t)|
     ulps; exact as a Python number); a = t `alpha` + (1-t)(1-`alpha`) with
@@ -226,6 +240,10 @@ def categorical_crossentropy(
     axis: Axis = -1,
 ) -> Array:
     """-Σ t log q over `axis`; q = softmax(`y_pred`), or p / Σp clipped to [1e-7, 1 - 1e-7].
+
+    Use: classes that exclude each other, with one-hot or soft targets. Train with
+    `from_logits=True`. For class numbers take `sparse_categorical_crossentropy`, for labels of
+    which several may hold `binary_crossentropy`.
 
     The targets t are not normalised. A class with t = 0 may have the logit -inf, and a row of
     zero probabilities counts as 1e-7 everywhere; Keras has NaN for both. `label_smoothing` s in
@@ -295,6 +313,9 @@ def categorical_focal_crossentropy(
 ) -> Array:
     """Σ alpha (1 - q)^gamma (-t log q) over `axis`, with q and t as `categorical_crossentropy`.
 
+    Use: classes that exclude each other, where easy samples drown the hard ones. Not with wrong
+    labels, which are the hard ones, nor for calibrated probabilities.
+
     `gamma` ≥ 0 takes weight from what is classified well. `alpha` scales the loss: a number, or
     one for each class, along the last axis whatever `axis` is. From logits nothing is clipped:
     the loss goes on for a badly wrong logit, where Keras stays at alpha * 16.1 with
@@ -357,6 +378,10 @@ def sparse_categorical_crossentropy(
 ) -> Array:
     """-log q at the class `y_true`; q as `categorical_crossentropy`, over the one axis `axis`.
 
+    Use: classes that exclude each other, with class numbers as targets. Train with
+    `from_logits=True`; `ignore_class` is for padding. Where the logits do not fit in memory take
+    `linear_cross_entropy`.
+
     Labels are integers of the shape of `y_pred` without `axis`, or with 1 there; they are never
     cast to a float type. A label below 0 or beyond the last class has the loss 0 and the
     derivative 0, as in Keras on JAX (TensorFlow raises). `ignore_class` marks labels that do not
@@ -408,6 +433,10 @@ class SparseCategoricalCrossentropy(Loss):
 
 def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper) -> Array:
     """(1 - P^q) / q, with P the probability `y_pred` has at the class `y_true`.
+
+    Use: class numbers of which some are wrong. The larger `q`, the less a label pulls that the
+    model finds improbable, and the slower is learning: with clean labels take
+    `sparse_categorical_crossentropy`.
 
     `q` in (0, 1) leads from the cross-entropy (q → 0) to the mean absolute error (q = 1); the
     class requires the open interval, the function takes any q > 0, as Keras does.

@@ -26,6 +26,9 @@ __all__ = [
 def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
     """mean((y_pred - y_true)²).
 
+    Use: regression to the mean of `y_true`. Not with outliers, whose pull grows with their error:
+    `huber` and `log_cosh` bound it.
+
     Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true` squared.
     Raises ValueError for shapes that do not fit.
     Source: Gauss (1809), Theoria motus; equal to `keras.losses.mean_squared_error`.
@@ -45,6 +48,9 @@ class MeanSquaredError(Loss):
 
 def mean_absolute_error(y_true: Input, y_pred: Input) -> Array:
     """mean(|y_pred - y_true|).
+
+    Use: regression to the median of `y_true`, with outliers. The gradient does not shrink near the
+    target, so that steps must: `huber` and `log_cosh` are smooth there.
 
     Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true`.
     At equality the derivative is 0, the middle of its two sides (so does TensorFlow; Keras on
@@ -68,6 +74,10 @@ class MeanAbsoluteError(Loss):
 def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
     """100 * mean(|y_pred - y_true| / max(|y_true|, 1e-7)).
 
+    Use: quantities far from 0 whose relative error counts. Not for truths near 0, which outweigh
+    all others. For positive quantities too low costs at most 100 %, too high any amount: what is
+    uncertain is predicted too low.
+
     Shapes: (..., d) for both, ranks aligned; values (...), in percent. A true value of 0 divides
     by 1e-7. At equality the derivative is 0, the middle of its two sides (so does TensorFlow;
     Keras on JAX has ∓100/|y_true|).
@@ -90,6 +100,9 @@ class MeanAbsolutePercentageError(Loss):
 
 def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     """mean(log²((1 + y_pred) / (1 + y_true))), both no less than 1e-7.
+
+    Use: quantities ≥ 0 over orders of magnitude, where ratios count. Too low costs more than too
+    high by the same difference. Not where absolute errors count.
 
     Shapes: (..., d) for both, ranks aligned; values (...). For quantities ≥ 0: negative ones
     count as 1e-7 and have the derivative 0.
@@ -118,6 +131,9 @@ class MeanSquaredLogarithmicError(Loss):
 
 def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
     """mean of e²/2 where |e| ≤ delta, and delta (|e| - delta/2) beyond; e = y_pred - y_true.
+
+    Use: regression with outliers, `delta` being the error beyond which it is one. The gradient is
+    bounded by delta, and small where delta is: choose it in the unit of the noise.
 
     `delta` ≥ 0 has the unit of `y_true` (inf: half the squared error).
     Shapes: (..., d) for both, ranks aligned; values (...). The derivative is e clipped to
@@ -150,6 +166,9 @@ class Huber(Loss):
 
 def log_cosh(y_true: Input, y_pred: Input) -> Array:
     """mean(log cosh(y_pred - y_true)): about e²/2 near 0 and |e| - log 2 far away.
+
+    Use: regression with outliers, smooth to every order and without a number to choose. What an
+    outlier is, an error above about 1, is fixed: scale the targets, or take `huber`.
 
     Shapes: (..., d) for both, ranks aligned; values (...). The derivative is tanh e. Accurate
     for small errors, where Keras rounds to 0 (at e = 1e-4 the value is 5e-9).

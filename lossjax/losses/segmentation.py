@@ -113,6 +113,9 @@ class _Overlap(Loss):
 def dice(y_true: Input, y_pred: Input, axis: Axis = None) -> Array:
     """1 - 2 Σtp / (Σt + Σp + 1e-7), with t = `y_true`, p = `y_pred` and sums over `axis`.
 
+    Use: segmentation where the region is a small part of the picture. An empty region has the loss
+    1 and no gradient, whatever is predicted: where there are such, add a cross-entropy.
+
     Shapes: equal; values without the axes `axis`. axis=None sums over everything, the batch
     included, and gives a scalar; weights then multiply it by their mean. Range: 0 (equal binary
     regions) to 1 (no overlap, also where both are empty).
@@ -150,6 +153,9 @@ def tversky(
     y_true: Input, y_pred: Input, alpha: Hyper = 0.5, beta: Hyper = 0.5, axis: Axis = None
 ) -> Array:
     """1 - Σtp / (Σtp + alpha Σt(1-p) + beta Σp(1-t) + 1e-7), with sums over `axis`.
+
+    Use: segmentation where misses and false alarms differ in cost. A larger `alpha` finds more of
+    the region, a larger `beta` marks less beside it. Empty regions as in `dice`.
 
     So in Keras 3.15 and here `alpha` weighs the missed part of the region and `beta` the false
     alarms. Keras's unreleased head exchanges the two, as in the paper.

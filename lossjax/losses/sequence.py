@@ -18,6 +18,9 @@ _BLANK = 0
 def ctc(y_true: Input, y_pred: Input) -> Array:
     """-log P(labels): the probability of all alignments that collapse to the labels.
 
+    Use: labels in order but without times, as in speech and handwriting. Not where the order may
+    change, nor where there are fewer steps than labels; equal neighbours need a blank between them.
+
     Shapes: labels (B, L), the class 0 being the blank and the padding; logits (B, T, classes),
     softmax inside; values (B,), in nats. A row has as many labels as nonzero entries; all T
     steps count. Labels that do not fit into T steps give about 1e5 (TensorFlow: about 700), a

@@ -13,6 +13,9 @@ __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
 def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
     """-Σ u v, with u and v the two vectors divided by their norms, or by 1e-7 if that is larger.
 
+    Use: vectors that are compared by direction alone. The gradient is 0 at the opposite direction
+    too, and grows as `y_pred` shrinks. Not where lengths matter.
+
     Shapes: equal, ranks aligned; values without the axes `axis`. Range: -1 (same direction) to 1
     (opposite); 0 for a zero vector, where the derivative is finite (NaN in Keras on JAX).
     Raises ValueError for shapes that do not fit.
@@ -44,6 +47,9 @@ def circle(
     margin: Hyper = 0.4,
 ) -> Array:
     """softplus(logsumexp(-gamma a_p (m - d)) + logsumexp(gamma a_n (1 - m - d))).
+
+    Use: embeddings, close within a class and apart between classes. A batch needs several samples
+    of a class and several classes: a sample without a pair of each kind has no gradient.
 
     With m = `margin` and d = max(1 - cos, 0) the distance of a sample to each reference; the
     first sum runs over references of the same label with weight a_p = max(m + d, 0), the second

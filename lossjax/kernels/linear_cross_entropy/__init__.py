@@ -54,6 +54,9 @@ def linear_cross_entropy(
 ) -> Any:
     """-Σ t log softmax(z) + z_loss * logsumexp(z)², z = cap(hidden @ kernel + bias) / temperature.
 
+    Use: language models, and other classes so many that their logits do not fit in memory. For few
+    classes `sparse_categorical_crossentropy` is simpler.
+
     The logits (tokens, V) never exist: see `lossjax.chunked_linear` for how, for the meaning of
     `kernel_layout`, `chunk`, `compact`, `accumulate_dtype`, `implementation` and `axis_name`, and
     for derivatives: of every order, of all floats among the arguments. Values in nats.

@@ -1,0 +1,471 @@
+"""`python docs/gallery.py` writes gallery.md and its pictures.
+
+Formula, use and source are those of the docstrings; values and gradients are computed.
+"""
+
+import inspect as python
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from lossjax import Loss, inspect, losses, testing
+
+PAGE = Path(__file__).parent / "gallery.md"
+PICTURES = PAGE.parent / "gallery"
+COLORS = 64  # of a picture: a third of the bytes, and no visible difference
+
+# What varies in a picture.
+FAMILIES: dict[type[Loss], dict[str, Any]] = {
+    losses.BinaryCrossentropy: {"label_smoothing": [0, 0.1, 0.3]},
+    losses.BinaryFocalCrossentropy: {"gamma": [0, 1, 2, 5]},
+    losses.CategoricalFocalCrossentropy: {"gamma": [0, 1, 2, 5]},
+    losses.CategoricalGeneralizedCrossEntropy: {"q": [0.1, 0.5, 0.9]},
+    losses.Circle: {"gamma": [20, 40, 80]},
+    losses.Huber: {"delta": [0.5, 1, 2]},
+    losses.LinearCrossEntropy: {"soft_cap": [1, 3, 10]},
+    losses.Tversky: {"alpha": [0.2, 0.5, 0.8], "beta": [0.8, 0.5, 0.2]},
+}
+
+
+class Kind(NamedTuple):
+    """What a loss takes, and samples (name, y_true, y_pred) at which to look at it.
+
+    `truths` and `predictions` span the domain: every one with every other.
+    """
+
+    target: str
+    points: Sequence[tuple[str, Any, Any]]
+    truths: Any
+    predictions: Any
+
+
+def with_zeros(x: np.ndarray) -> np.ndarray:
+    """Logits of a class against one whose logit is 0."""
+    return np.stack([x, np.zeros_like(x)], -1)
+
+
+INF = np.inf
+SIZES = np.geomspace(1e-6, 1e6, 121)
+FINITE = np.concatenate([-SIZES[::-1], [0], SIZES])
+REALS = np.concatenate([[-INF], FINITE, [INF]])
+# Also just inside of where probabilities are clipped, as near to 1 as float32 comes.
+SHARES = np.concatenate([np.linspace(0, 1, 201), [1.1e-7, 1e-5, 1 - 1e-5, 1 - 2**-22]])
+PAIRS = np.stack([SHARES, 1 - SHARES], -1)
+LOGITS = with_zeros(REALS)
+ANGLES = np.linspace(0, 2 * np.pi, 49)
+ARROWS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
+
+EQUAL_LOGITS = "equal logits"
+KINDS = {
+    "real": Kind(
+        "real numbers",
+        [
+            ("equal", [0.0], [0.0]),
+            ("too high by 1", [0.0], [1.0]),
+            ("too low by 1", [1.0], [0.0]),
+            ("infinitely high", [0.0], [INF]),
+            ("infinitely low", [0.0], [-INF]),
+        ],
+        [[0.0], [1.0], [-1.0]],
+        REALS[:, None],
+    ),
+    "positive": Kind(
+        "numbers ≥ 0",
+        [
+            ("equal", [1.0], [1.0]),
+            ("both 0", [0.0], [0.0]),
+            ("too high by 1", [1.0], [2.0]),
+            ("too low by 1", [2.0], [1.0]),
+            ("prediction 0", [1.0], [0.0]),
+            ("negative prediction", [1.0], [-1.0]),
+            ("infinitely high", [1.0], [INF]),
+        ],
+        [[0.0], [1.0], [10.0]],
+        REALS[REALS >= 0, None],
+    ),
+    "count": Kind(
+        "counts",
+        [
+            ("rate = count", [2.0], [2.0]),
+            ("rate 0, count 0", [0.0], [0.0]),
+            ("rate 0, count above", [2.0], [0.0]),
+            ("negative rate", [2.0], [-1.0]),
+            ("infinite rate", [2.0], [INF]),
+        ],
+        [[0.0], [1.0], [10.0]],
+        FINITE[FINITE >= 0, None],
+    ),
+    "distribution": Kind(
+        "distributions",
+        [
+            ("equal", [0.5, 0.5], [0.5, 0.5]),
+            ("equal, one-hot", [1.0, 0.0], [1.0, 0.0]),
+            ("all on the wrong class", [1.0, 0.0], [0.0, 1.0]),
+            ("all on one class", [0.5, 0.5], [1.0, 0.0]),
+        ],
+        PAIRS[::50],
+        PAIRS,
+    ),
+    "binary": Kind(
+        "0 or 1, or between",
+        [
+            ("right", [1.0], [1.0]),
+            ("undecided", [1.0], [0.5]),
+            ("wrong", [1.0], [0.0]),
+            ("right", [0.0], [0.0]),
+            ("wrong", [0.0], [1.0]),
+        ],
+        [[0.0], [1.0]],
+        SHARES[:, None],
+    ),
+    "binary logits": Kind(
+        "0 or 1, or between",
+        [
+            ("right", [1.0], [INF]),
+            ("undecided", [1.0], [0.0]),
+            ("wrong", [1.0], [-10.0]),
+            ("infinitely wrong", [1.0], [-INF]),
+        ],
+        [[0.0], [1.0]],
+        REALS[:, None],
+    ),
+    "class": Kind(
+        "one-hot classes, or distributions",
+        [
+            ("right", [1.0, 0.0], [1.0, 0.0]),
+            ("undecided", [1.0, 0.0], [0.5, 0.5]),
+            ("wrong", [1.0, 0.0], [0.0, 1.0]),
+            ("nothing predicted", [1.0, 0.0], [0.0, 0.0]),
+        ],
+        [[1.0, 0.0]],
+        PAIRS,
+    ),
+    "class logits": Kind(
+        "one-hot classes, or distributions",
+        [
+            ("right", [1.0, 0.0], [INF, 0.0]),
+            (EQUAL_LOGITS, [1.0, 0.0], [0.0, 0.0]),
+            ("wrong", [1.0, 0.0], [0.0, 10.0]),
+            ("the other impossible", [1.0, 0.0], [0.0, -INF]),
+            ("true class impossible", [1.0, 0.0], [-INF, 0.0]),
+        ],
+        [[1.0, 0.0]],
+        LOGITS,
+    ),
+    "label": Kind(
+        "class numbers",
+        [
+            ("right", 0, [1.0, 0.0]),
+            ("undecided", 0, [0.5, 0.5]),
+            ("wrong", 0, [0.0, 1.0]),
+            ("nothing predicted", 0, [0.0, 0.0]),
+            ("label out of range", 2, [0.5, 0.5]),
+        ],
+        [0],
+        PAIRS,
+    ),
+    "label logits": Kind(
+        "class numbers",
+        [
+            ("right", 0, [INF, 0.0]),
+            (EQUAL_LOGITS, 0, [0.0, 0.0]),
+            ("wrong", 0, [0.0, 10.0]),
+            ("the other impossible", 0, [0.0, -INF]),
+            ("true class impossible", 0, [-INF, 0.0]),
+            ("label out of range", 2, [0.0, 0.0]),
+        ],
+        [0],
+        LOGITS,
+    ),
+    "sign": Kind(
+        "-1 or 1",
+        [
+            ("on the margin", [1.0], [1.0]),
+            ("right by more", [1.0], [2.0]),
+            ("undecided", [1.0], [0.0]),
+            ("wrong", [1.0], [-1.0]),
+            ("0 read as -1", [0.0], [1.0]),
+            ("infinitely right", [1.0], [INF]),
+            ("infinitely wrong", [1.0], [-INF]),
+        ],
+        [[-1.0], [1.0]],
+        REALS[:, None],
+    ),
+    "score": Kind(
+        "one-hot classes",
+        [
+            ("on the margin", [1.0, 0.0], [1.0, 0.0]),
+            ("right by more", [1.0, 0.0], [2.0, 0.0]),
+            ("undecided", [1.0, 0.0], [0.0, 0.0]),
+            ("wrong", [1.0, 0.0], [0.0, 1.0]),
+            ("infinitely right", [1.0, 0.0], [INF, 0.0]),
+            ("infinitely wrong", [1.0, 0.0], [-INF, 0.0]),
+        ],
+        [[1.0, 0.0]],
+        np.concatenate([LOGITS, LOGITS[:, ::-1]]),
+    ),
+    "region": Kind(
+        "0 or 1 for each pixel",
+        [
+            ("right", [1.0, 0.0], [1.0, 0.0]),
+            ("undecided", [1.0, 0.0], [0.5, 0.5]),
+            ("half missed", [1.0, 1.0], [1.0, 0.0]),
+            ("as much again marked", [1.0, 0.0], [1.0, 1.0]),
+            ("no overlap", [1.0, 0.0], [0.0, 1.0]),
+            ("empty region, none marked", [0.0, 0.0], [0.0, 0.0]),
+            ("empty region, all marked", [0.0, 0.0], [1.0, 1.0]),
+        ],
+        [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]],
+        np.array([*itertools.product(np.linspace(0, 1, 21), repeat=2)]),
+    ),
+    "direction": Kind(
+        "vectors",
+        [
+            ("same direction", [1.0, 0.0], [2.0, 0.0]),
+            ("right angle", [1.0, 0.0], [0.0, 2.0]),
+            ("opposite", [1.0, 0.0], [-2.0, 0.0]),
+            ("zero prediction", [1.0, 0.0], [0.0, 0.0]),
+            ("both zero", [0.0, 0.0], [0.0, 0.0]),
+        ],
+        [[1.0, 0.0]],
+        np.concatenate([size * ARROWS for size in (1e-8, 1e-3, 1, 1e3)]),
+    ),
+    "embedding": Kind(
+        "class numbers of a batch",
+        [
+            ("one place a class", [0, 0, 1], [[1.0], [1.0], [-1.0]]),
+            ("all in one place", [0, 0, 1], [[1.0], [1.0], [1.0]]),
+            ("classes torn apart", [0, 0, 1], [[1.0], [-1.0], [1.0]]),
+            ("a single class", [0, 0, 0], [[1.0], [-1.0], [1.0]]),
+            ("no two of a class", [0, 1, 2], [[1.0], [1.0], [1.0]]),
+        ],
+        [[0, 0, 1]],
+        np.array([*itertools.product([[1.0], [-1.0]], repeat=3)]),
+    ),
+    "sequence": Kind(
+        "class numbers in order, 0 the blank",
+        [
+            ("right", [1, 0], [[0.0, INF]]),
+            (EQUAL_LOGITS, [1, 0], [[0.0, 0.0]]),
+            ("wrong", [1, 0], [[10.0, 0.0]]),
+            ("label impossible", [1, 0], [[0.0, -INF]]),
+            ("no label", [0, 0], [[0.0, 0.0]]),
+            ("more labels than steps", [1, 1], [[0.0, 0.0]]),
+        ],
+        [[1, 0]],
+        with_zeros(FINITE)[:, None],
+    ),
+    "hidden": Kind(
+        "class numbers, with hidden states for predictions",
+        [
+            ("right", 0, ([1.0], [[100.0, 0.0]])),
+            (EQUAL_LOGITS, 0, ([1.0], [[0.0, 0.0]])),
+            ("wrong", 0, ([1.0], [[0.0, 10.0]])),
+            ("far wrong", 0, ([1.0], [[0.0, 1e4]])),
+        ],
+        [0],
+        [([1.0], [row]) for row in with_zeros(np.linspace(-1e3, 1e3, 201))],
+    ),
+}
+
+
+def every() -> list[type[Loss]]:
+    """The classes of `lossjax.losses`."""
+    found = (x for x in vars(losses).values() if isinstance(x, type) and issubclass(x, Loss))
+    return sorted((x for x in found if x is not Loss), key=lambda cls: cls.__name__)
+
+
+def kind_of(loss: Loss) -> Kind:
+    """`CosineSimilarity` takes any real vectors, but only their directions matter."""
+    if isinstance(loss, losses.CosineSimilarity):
+        return KINDS["direction"]
+    domain = testing.domain_of(loss)
+    if domain not in KINDS:
+        raise ValueError(
+            f"docs/gallery.py: {type(loss).__name__} takes {domain!r}, and KINDS has no points for "
+            f"it: add an entry."
+        )
+    return KINDS[domain]
+
+
+class Names(NamedTuple):
+    """How a loss is called."""
+
+    cls: str
+    others: list[str]
+
+    @property
+    def file(self) -> str:
+        return f"{self.others[0]}.png"
+
+
+def names_of(cls: type[Loss]) -> Names:
+    """The function's name first."""
+    return Names(cls.__name__, list(dict.fromkeys([cls.fn.__name__, *cls.aliases])))
+
+
+def described(cls: type[Loss]) -> tuple[str, str, str]:
+    """Formula, use and the rest of the docstring of a loss, without its example."""
+    text = python.cleandoc(cls.fn.__doc__ or "").split("\n>>> ")[0]
+    formula, *paragraphs = (part.strip() for part in text.split("\n\n"))
+    uses = [part for part in paragraphs if part.startswith("Use: ")]
+    if len(uses) != 1:
+        raise ValueError(
+            f"docs/gallery.py: the docstring of {cls.fn.__name__} needs one paragraph that starts "
+            f'with "Use: " and says when to use the loss, got {len(uses)}.'
+        )
+    rest = "\n\n".join(part for part in paragraphs if part not in uses)
+    rest = re.sub(r"\n+(?=(Shapes|Values|Raises|Source)\b)", "\n\n", rest)
+    rest = re.sub(r"^(Shapes|Values|Source): ", r"**\1:** ", rest, flags=re.MULTILINE)
+    return one_line(formula), one_line(uses[0].removeprefix("Use: ")), rest.strip()
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def code(words: Sequence[str]) -> str:
+    return " ".join(f"`{word}`" for word in words)
+
+
+def number(x: float) -> str:
+    """Three digits, without a sign of zero."""
+    return "0" if x == 0 else f"{x:.3g}".replace("e+0", "e").replace("e-0", "e-")
+
+
+def numbers(x: Any) -> str:
+    """Nested arrays, as they would be written in a program."""
+    if isinstance(x, tuple):
+        return ", ".join(numbers(part) for part in x)
+    x = np.asarray(x)
+    return number(x.item()) if x.ndim == 0 else f"[{', '.join(numbers(part) for part in x)}]"
+
+
+def stacked(samples: Sequence[Any]) -> Any:
+    """A batch of one for each sample, all along a new first axis."""
+    if isinstance(samples[0], tuple):
+        return tuple(stacked(part) for part in zip(*samples, strict=True))
+    array = np.asarray(samples)
+    return array if array.dtype.kind == "i" else array.astype(np.float32)
+
+
+def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Values and gradients of samples, each of which is a batch of its own."""
+
+    def value(y_pred: Any, y_true: Any) -> jax.Array:
+        return loss(*batched(loss, y_true, y_pred))
+
+    found = jax.jit(jax.vmap(jax.value_and_grad(value)))(y_pred, y_true)
+    return jax.tree.map(np.asarray, found)
+
+
+def batched(loss: Loss, y_true: Any, y_pred: Any, size: int = 1) -> tuple[Any, Any]:
+    """A sample as a batch of one, or of none; the sample of an embedding is a batch."""
+    if testing.domain_of(loss) == "embedding":
+        return (y_true, y_pred) if size else (y_true[:0], y_pred[:0])
+    if isinstance(y_pred, tuple):
+        hidden, kernel = y_pred
+        return y_true[None][:size], (hidden[None][:size], kernel)
+    return y_true[None][:size], y_pred[None][:size]
+
+
+def of_nothing(loss: Loss, y_true: Any, y_pred: Any) -> str:
+    """The value of an empty batch; compiled only where there is one."""
+    batch = batched(loss, y_true, y_pred, size=0)
+    return numbers(loss(*batch)) if not jax.eval_shape(loss, *batch).shape else "no value"
+
+
+def rows_of(loss: Loss) -> Iterator[list[str]]:
+    """The table of the special points of a loss."""
+    kind = kind_of(loss)
+    yield ["", "`y_true`", "`y_pred`", "value", "gradient"]
+    yield ["---"] * 5
+    names, *samples = zip(*kind.points, strict=True)
+    everywhere = zip(*itertools.product(kind.truths, kind.predictions), strict=True)
+    both = (stacked([*some, *all_]) for some, all_ in zip(samples, everywhere, strict=True))
+    values, gradients = computed(loss, *both)
+    for i, (name, y_true, y_pred) in enumerate(zip(names, *samples, strict=True)):
+        gradient = jax.tree.map(lambda x, i=i: x[i], gradients)
+        yield [name, *map(numbers, (y_true, y_pred, values[i], gradient))]
+    rest = jax.tree.map(lambda x: x[len(names) :], (values, gradients))
+    yield ["anywhere", "", "", *map(span, rest)]
+    one = (jax.tree.map(lambda x: x[0], stacked(column)) for column in samples)
+    yield ["empty batch", "", "", of_nothing(loss, *one), ""]
+
+
+def span(x: Any) -> str:
+    if isinstance(x, tuple):
+        return ", ".join(map(span, x))
+    return f"{number(x.min())} to {number(x.max())}"
+
+
+def section(cls: type[Loss]) -> Iterator[str]:
+    names, (formula, use, rest) = names_of(cls), described(cls)
+    arguments = ", ".join(f"{k}={v!r}" for k, v in cls().hyperparameters().items())
+    yield f"## {names.cls}\n"
+    yield f"`{names.cls}({arguments})`; by name: {code(names.others)}\n"
+    yield f"> {formula}\n"
+    yield f"**When:** {use[0].upper()}{use[1:]}\n"
+    yield f"![Value, gradient and curvature of {names.cls}]({PICTURES.name}/{names.file})\n"
+    settings: list[dict[str, Any]] = [{}]
+    if "from_logits" in arguments:
+        settings += [{"from_logits": True}]
+    for options in settings:
+        if options:
+            yield "With `from_logits=True`:\n"
+        for row in rows_of(cls(**options)):
+            yield f"| {' | '.join(map(cell, row))} |"
+        yield ""
+    yield f"{rest}\n"
+
+
+def text() -> str:
+    """The page."""
+    lines = [
+        "# The losses\n",
+        "Written by `python docs/gallery.py`. The words are those of the docstrings. The numbers\n"
+        "are computed in float32, with the default options, for a batch of one sample: one\n"
+        "picture of two pixels in `Dice` and `Tversky`, three embeddings in `Circle`. Gradients\n"
+        'are by `y_pred`; "anywhere" is the range over a grid of the whole domain.\n',
+        "| loss | by name | `y_true` | use |",
+        "|---|---|---|---|",
+    ]
+    for cls in every():
+        names, (_, use, _) = names_of(cls), described(cls)
+        first = use.split(". ")[0].rstrip(".")
+        link = f"[{names.cls}](#{names.cls.lower()})"
+        cells = [link, code(names.others), kind_of(cls()).target, first]
+        lines.append(f"| {' | '.join(map(cell, cells))} |")
+    return "\n".join([*lines, "", *(line for cls in every() for line in section(cls))])
+
+
+def picture(cls: type[Loss]) -> bytes:
+    """The curves of a loss, as a PNG without versions or dates."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    inspect.plot(cls, **FAMILIES.get(cls, {})).savefig(drawn, format="png")
+    image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+    image.save(small, "png", optimize=True)
+    return small.getvalue()
+
+
+def main() -> None:
+    PAGE.write_text(text(), encoding="utf-8")
+    PICTURES.mkdir(exist_ok=True)
+    for cls in every():
+        (PICTURES / names_of(cls).file).write_bytes(picture(cls))
+        print(PICTURES / names_of(cls).file)
+
+
+if __name__ == "__main__":
+    main()
