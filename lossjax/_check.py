@@ -114,15 +114,18 @@ def class_axis(where: str, y_pred: Array, axis: Any) -> None:
         )
 
 
-def label_shape(where: str, y_true: Array, y_pred: Array, axis: int) -> None:
-    """Integer labels have the shape of `y_pred` without its class axis."""
+def aligned_labels(where: str, y_true: Any, y_pred: Array, axis: int) -> Array:
+    """Integer labels of the shape of `y_pred` without its class axis; one of size 1 is dropped."""
+    y_true = labels(where, y_true)
+    if y_true.ndim == y_pred.ndim and y_true.shape[axis] == 1:
+        y_true = y_true.squeeze(axis)
     want = tuple(np.delete(y_pred.shape, axis).tolist())
     if y_true.shape != want:
         raise ValueError(
             f"{where}: y_true holds class numbers and must have the same shape as y_pred "
             f"without its class axis {axis}, here {want}, got {y_true.shape}."
-            f"{' Pass y_true[..., 0].' if y_true.shape == (*want, 1) else ''}"
         )
+    return y_true
 
 
 def rank(where: str, name: str, x: Array, dims: str) -> None:

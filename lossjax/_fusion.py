@@ -93,9 +93,14 @@ def settle(x: Array) -> Array:
 settle.defjvps(lambda dx, _, x: dx)
 
 
+@jax.custom_jvp
 def bounded(x: Array) -> Array:
     """x with ±inf as the largest number, so that 0 * x is 0; `settle` undoes it in a sum."""
     return between(-largest(x), largest(x), x)
+
+
+# That of a clip would be 0 at an infinite x, and a softmax around it would have a curvature.
+bounded.defjvps(lambda dx, _, x: dx)
 
 
 @jax.custom_jvp

@@ -195,8 +195,8 @@ def _power(x: Array, y: Array) -> Array:
 
 def slope_of_power(x: Array, y: Hyper) -> Array:
     """x ** (y - 1), and 0 where that is infinite."""
-    infinite = (x == 0) & (y < 1)
-    return jnp.where(infinite, 0, power(jnp.where(infinite, 1, x), y - 1))
+    slope = power(x, y - 1)
+    return jnp.where(jnp.isinf(slope), 0, slope)
 
 
 def _power_less_1(x: Array, y: Hyper) -> Array:
@@ -314,10 +314,18 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     return picked, (labels >= 0) & (labels < classes)
 
 
+@partials(
+    lambda dp, out, p, q: dp * jnp.where(p == 0, 0, (q - 1) * finite(out / _positive(p))),
+    lambda dq, out, p, q: dq * out * jnp.log(_positive(p)),
+)
 def _box_cox_by_p(p: Array, q: Array) -> Array:
-    # The slope at p = 0 is -inf; that at EPSILON is a finite push in the same direction.
-    positive = jnp.where(p == 0, EPSILON, p)
+    positive = _positive(p)
     return -jnp.power(positive, q) / positive  # q - 1 as an exponent would be rounded
+
+
+def _positive(p: Array) -> Array:
+    # The slope at p = 0 is -inf; that at EPSILON is a finite push in the same direction.
+    return jnp.where(p == 0, EPSILON, p)
 
 
 def _box_cox_by_q(p: Array, q: Array) -> Array:

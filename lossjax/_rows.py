@@ -202,8 +202,14 @@ SHARE = Normaliser(
 # --- angles -------------------------------------------------------------------------------------
 
 
-def _inverse_norm(x: Array, axis: Axis) -> Array:
-    # The floor comes before the root: 1/√0 has no finite derivative.
+def _inverse_norm_by_x(dx: Array, out: Array, axis: Axis, x: Array) -> Array:
+    along = jnp.sum((x * out) * (dx * out), axis, keepdims=True)
+    return -out * jnp.where(out < 1 / EPSILON, along, 0)
+
+
+@partials(_inverse_norm_by_x, static=1)
+def _inverse_norm(axis: Axis, x: Array) -> Array:
+    """1 over the norm, or over EPSILON. Its rule squares no x, which would overflow."""
     return lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis, keepdims=True), EPSILON**2))
 
 
@@ -214,7 +220,7 @@ def cosine(x: Array, y: Array, axis: Axis) -> Array:
 
 
 def _cosine(x: Array, y: Array, axis: Axis) -> Array:
-    return jnp.sum(x * y, axis, keepdims=True) * _inverse_norm(x, axis) * _inverse_norm(y, axis)
+    return jnp.sum(x * y, axis, keepdims=True) * _inverse_norm(axis, x) * _inverse_norm(axis, y)
 
 
 def _cosine_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
@@ -223,7 +229,7 @@ def _cosine_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
     terms = []
     for d, x, y in zip(tangents, (a, b), (b, a), strict=True):
         if is_live(d):
-            x, y, along, p, q = again(x, y, cos, _inverse_norm(x, axis), _inverse_norm(y, axis))
+            x, y, along, p, q = again(x, y, cos, _inverse_norm(axis, x), _inverse_norm(axis, y))
             # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
             along = jnp.where(p < 1 / EPSILON, along, 0)
             terms.append(lifted(d) * (p * (y * q - x * p * along)))

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -110,11 +111,10 @@ class Torch(Peer):
     def compiled(self, loss: Any) -> Any:
         return loss
 
-    def value_and_grad(self, case: Case) -> ValueAndGrad | None:
-        """Of float32, for which torch computes what the others do."""
-        torch = self.library
+    def function(self, case: Case) -> Callable[..., Any] | None:
+        """`(y_true, y_pred[, weights or mask]) -> loss`, not compiled."""
         values = self.table().get(case.kind)
-        if values is None or case.dtype != "float32":
+        if values is None:
             return None
 
         def loss(y_true: Any, y_pred: Any, *weights: Any) -> Any:
@@ -124,7 +124,15 @@ class Torch(Peer):
             v = values(case.loss, y_true, y_pred, "none")
             return (weighted if case.weighting == "weight" else masked)(v, *weights)
 
-        run = self.compiled(loss)
+        return loss
+
+    def value_and_grad(self, case: Case) -> ValueAndGrad | None:
+        """Of float32, for which torch computes what the others do."""
+        torch = self.library
+        function = self.function(case)
+        if function is None or case.dtype != "float32":
+            return None
+        run = self.compiled(function)
 
         def value_and_grad(y_true: Any, y_pred: Any, *weights: Any) -> tuple[Any, Any]:
             leaves = [x.requires_grad_() for x in jax.tree.leaves(y_pred)]

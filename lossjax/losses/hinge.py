@@ -28,7 +28,8 @@ def _shortfall(power: int, where: str, y_true: Input, y_pred: Input) -> Array:
 @elementwise(static=1)
 def _hinge(power: int, t: Array, p: Array, binary: Array) -> Array:
     score = _numerics.xmuly(t * (1 + binary) - binary, p)
-    return _numerics.power(_numerics.floored(0.0, 1 - score), power)
+    m = _numerics.floored(0.0, 1 - score)
+    return m if power == 1 else m * m  # 2 m, the derivative of a power, overflows
 
 
 def hinge(y_true: Input, y_pred: Input) -> Array:

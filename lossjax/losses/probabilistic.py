@@ -398,11 +398,8 @@ def sparse_categorical_crossentropy(
     """
     where = "sparse_categorical_crossentropy"
     p = _check.prediction(where, y_pred)
-    labels = _check.labels(where, y_true)
     _check.class_axis(where, p, axis)
-    if labels.ndim == p.ndim and labels.shape[axis] == 1:
-        labels = jnp.squeeze(labels, axis)
-    _check.label_shape(where, labels, p, axis)
+    labels = _check.aligned_labels(where, y_true, p, axis)
     valid = None
     if ignore_class is not None:
         valid = labels != ignore_class
@@ -440,10 +437,11 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
 
     `q` in (0, 1) leads from the cross-entropy (q → 0) to the mean absolute error (q = 1); the
     class requires the open interval, the function takes any q > 0, as Keras does.
-    Shapes: labels (...), integers, and probabilities (..., classes), which are not normalised;
-    values (...), from 0 to 1/q. A label out of range has P = 0 and the derivative 0. At P = 0
-    the derivative is that at 1e-7 (Keras: -inf).
-    Raises ValueError for other shapes; Keras makes (B, B) values of labels (B, 1).
+    Shapes: labels (...) or (..., 1), integers, and probabilities (..., classes), which are not
+    normalised; values (...), from 0 to 1/q (Keras makes (B, B) values of labels (B, 1)). A label
+    out of range has P = 0 and the derivative 0. At P = 0 the derivative is that at 1e-7 (Keras:
+    -inf).
+    Raises ValueError for other shapes.
     Source: Zhang & Sabuncu (2018), arXiv:1805.07836, eq. 6; equal to
     `keras.losses.categorical_generalized_cross_entropy`.
 
@@ -452,9 +450,8 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     """
     where = "categorical_generalized_cross_entropy"
     p = _check.prediction(where, y_pred)
-    labels = _check.labels(where, y_true)
     _check.class_axis(where, p, -1)
-    _check.label_shape(where, labels, p, -1)
+    labels = _check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = _numerics.pick(p, labels, -1)
     return jnp.where(exists, _numerics.box_cox(picked, q), 1 / q)
