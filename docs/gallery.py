@@ -15,7 +15,9 @@ import jax
 import numpy as np
 from PIL import Image
 
+from bench.cases import loss_classes
 from lossjax import Loss, inspect, losses, testing
+from lossjax._base import listed
 
 PAGE = Path(__file__).parent / "gallery.md"
 PICTURES = PAGE.parent / "gallery"
@@ -276,12 +278,6 @@ KINDS = {
 }
 
 
-def every() -> list[type[Loss]]:
-    """The classes of `lossjax.losses`."""
-    found = (x for x in vars(losses).values() if isinstance(x, type) and issubclass(x, Loss))
-    return sorted((x for x in found if x is not Loss), key=lambda cls: cls.__name__)
-
-
 def kind_of(loss: Loss) -> Kind:
     """`CosineSimilarity` takes any real vectors, but only their directions matter."""
     if isinstance(loss, losses.CosineSimilarity):
@@ -295,20 +291,8 @@ def kind_of(loss: Loss) -> Kind:
     return KINDS[domain]
 
 
-class Names(NamedTuple):
-    """How a loss is called."""
-
-    cls: str
-    others: list[str]
-
-    @property
-    def file(self) -> str:
-        return f"{self.others[0]}.png"
-
-
-def names_of(cls: type[Loss]) -> Names:
-    """The function's name first."""
-    return Names(cls.__name__, list(dict.fromkeys([cls.fn.__name__, *cls.aliases])))
+def file_of(cls: type[Loss]) -> str:
+    return f"{cls.fn.__name__}.png"
 
 
 def described(cls: type[Loss]) -> tuple[str, str, str]:
@@ -411,13 +395,13 @@ def span(x: Any) -> str:
 
 
 def section(cls: type[Loss]) -> Iterator[str]:
-    names, (formula, use, rest) = names_of(cls), described(cls)
+    found, (formula, use, rest) = listed(cls), described(cls)
     arguments = ", ".join(f"{k}={v!r}" for k, v in cls().hyperparameters().items())
-    yield f"## {names.cls}\n"
-    yield f"`{names.cls}({arguments})`; by name: {code(names.others)}\n"
+    yield f"## {found.name}\n"
+    yield f"`{found.name}({arguments})`; by name: {code(found.others)}\n"
     yield f"> {formula}\n"
     yield f"**When:** {use[0].upper()}{use[1:]}\n"
-    yield f"![Value, gradient and curvature of {names.cls}]({PICTURES.name}/{names.file})\n"
+    yield f"![Value, gradient and curvature of {found.name}]({PICTURES.name}/{file_of(cls)})\n"
     settings: list[dict[str, Any]] = [{}]
     if "from_logits" in arguments:
         settings += [{"from_logits": True}]
@@ -441,13 +425,13 @@ def text() -> str:
         "| loss | by name | `y_true` | use |",
         "|---|---|---|---|",
     ]
-    for cls in every():
-        names, (_, use, _) = names_of(cls), described(cls)
+    for cls in loss_classes():
+        found, (_, use, _) = listed(cls), described(cls)
         first = use.split(". ")[0].rstrip(".")
-        link = f"[{names.cls}](#{names.cls.lower()})"
-        cells = [link, code(names.others), kind_of(cls()).target, first]
+        link = f"[{found.name}](#{found.name.lower()})"
+        cells = [link, code(found.others), kind_of(cls()).target, first]
         lines.append(f"| {' | '.join(map(cell, cells))} |")
-    return "\n".join([*lines, "", *(line for cls in every() for line in section(cls))])
+    return "\n".join([*lines, "", *(line for cls in loss_classes() for line in section(cls))])
 
 
 def picture(cls: type[Loss]) -> bytes:
@@ -462,9 +446,9 @@ def picture(cls: type[Loss]) -> bytes:
 def main() -> None:
     PAGE.write_text(text(), encoding="utf-8")
     PICTURES.mkdir(exist_ok=True)
-    for cls in every():
-        (PICTURES / names_of(cls).file).write_bytes(picture(cls))
-        print(PICTURES / names_of(cls).file)
+    for cls in loss_classes():
+        (PICTURES / file_of(cls)).write_bytes(picture(cls))
+        print(PICTURES / file_of(cls))
 
 
 if __name__ == "__main__":

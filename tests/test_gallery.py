@@ -7,19 +7,15 @@ import numpy as np
 import pytest
 
 import lossjax
+from bench.cases import loss_classes
 from lossjax import losses
-from lossjax._base import registry
 
 pytest.importorskip("matplotlib")
 
 import gallery
 
 MEND = "run `python docs/gallery.py`"
-OWN = {
-    cls.__name__
-    for cls in registry.values()
-    if isinstance(cls, type) and cls.__module__.startswith("lossjax.losses.")
-}
+OWN = {cls.__name__ for cls in loss_classes()}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +68,6 @@ def test_a_picture():
 
     made = gallery.picture(losses.Huber)
     assert made == gallery.picture(losses.Huber)
-    committed = gallery.PICTURES / gallery.names_of(losses.Huber).file
+    committed = gallery.PICTURES / gallery.file_of(losses.Huber)
     assert np.shape(imread(io.BytesIO(made))) == np.shape(imread(committed)), MEND
     assert b"tEXt" not in made

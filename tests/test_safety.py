@@ -30,7 +30,8 @@ def test_no_cell_fails(variant):
         found = {group: text for group, _, text in cells(variant, ["lossjax"])}
     assert {group: text for group, text in found.items() if text != PASSED} == {}
     written = sections()
-    assert found == {group: written[group].get(variant.name) for group in found}
+    rows = {group: written[group].get(variant.name) for group in found}
+    assert found == rows, "run `PYTHONPATH=.:tests python -m safety`"
 
 
 def test_the_page_has_every_group_and_library():

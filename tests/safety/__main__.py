@@ -1,4 +1,4 @@
-"""`python -m safety`, in the folder tests and with the repository's root on PYTHONPATH."""
+"""`PYTHONPATH=.:tests python -m safety` writes docs/safety.md; it takes some minutes."""
 
 import os
 

@@ -160,7 +160,9 @@ def _with_torch(function: Callable[..., Any], some: Sequence[Point]) -> list[Res
             lambda: torch.func.jvp(value, (p,), (tangent,))[1],
             lambda: torch.func.vjp(slope, p)[1](tangent)[0],  # it lacks many forward rules
         )
-        return Result(*(_attempt(lambda f=f: f().detach().float().numpy(force=True)) for f in every))
+        return Result(
+            *(_attempt(lambda f=f: f().detach().float().numpy(force=True)) for f in every)
+        )
 
     return [one(point) for point in some]
 

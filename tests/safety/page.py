@@ -80,13 +80,14 @@ def _finite_only(bounds: Limit | None) -> Limit | None:
 
 def page() -> str:
     found: dict[str, dict[str, dict[str, str]]] = {}
-    for variant in variants():
+    every = variants()
+    for i, variant in enumerate(every, 1):
+        print(f"{i} of {len(every)}: {variant.name}", flush=True)
         with warnings.catch_warnings():
             # Of Keras and lossjax about one class, of torch about shapes.
             warnings.simplefilter("ignore")
             for group, library, text in cells(variant, LIBRARIES):
                 found.setdefault(group, {}).setdefault(variant.name, {})[library] = text
-        print(variant.name, flush=True)
     counts = [
         [group, *(_count([row[library] for row in found[group].values()]) for library in LIBRARIES)]
         for group in GROUPS
@@ -94,7 +95,7 @@ def page() -> str:
     versions = ", ".join(f"{name} {_version(name)}" for name in ("jax", "keras", *OTHERS))
     parts = [
         INTRODUCTION,
-        f"Made by `python -m safety` in `tests`, on CPU; {versions}.\n",
+        f"Made by `PYTHONPATH=.:tests python -m safety`, on CPU; {versions}.\n",
         _table(["passed of asked", *LIBRARIES], counts),
     ]
     for group in GROUPS:
