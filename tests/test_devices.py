@@ -12,7 +12,7 @@ import pytest
 from jax import numpy as jnp
 
 from lossjax import devices
-from lossjax.devices import TARGETS, cost
+from lossjax.devices import TARGETS, _cost, cost
 
 X = jax.ShapeDtypeStruct((256, 1024), jnp.float32)
 ROOT = Path(__file__).parent.parent
@@ -126,8 +126,8 @@ class Compiled:
 )
 def test_estimates(analysis, seconds, by, fraction, monkeypatch):
     chip, target = jax.devices()[0], TARGETS["tpu v5e"]
-    monkeypatch.setattr(devices, "_resolved", lambda device: (chip, target))
-    monkeypatch.setattr(devices, "_traced", lambda *args: Compiled(analysis))
+    monkeypatch.setattr(_cost, "_resolved", lambda device: (chip, target))
+    monkeypatch.setattr(_cost, "_traced", lambda *args: Compiled(analysis))
     found = cost(added, X, X, device="tpu v5e")
     assert (found.estimated_seconds, found.estimated_by) == (pytest.approx(seconds), by)
     assert found.estimated_roofline_fraction == pytest.approx(fraction)
@@ -155,7 +155,7 @@ def test_a_platform_that_is_not_here(monkeypatch):
     ("name", "extra"), [("tpu v5e", "tpu-aot"), ("V5P", "tpu-aot"), ("h100", "cuda-aot")]
 )
 def test_a_compiler_that_is_not_installed(name, extra, monkeypatch):
-    devices._stand_in.cache_clear()
+    _cost._stand_in.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     command = rf"pip install 'lossjax\[{extra}\]'"
     with pytest.raises(ImportError, match=rf"{command}.*TPU_SKIP_MDS_QUERY=1.*before jax is impor"):
@@ -166,7 +166,7 @@ def test_a_compiler_that_does_not_start(monkeypatch):
     def broken(target):
         raise RuntimeError("lockfile in use.")
 
-    devices._stand_in.cache_clear()
+    _cost._stand_in.cache_clear()
     monkeypatch.setattr(devices.Target, "missing", lambda target: None)
     monkeypatch.setattr(devices.Target, "device", broken)
     with pytest.raises(RuntimeError, match=r"'a100' does not start: lockfile in use\. Set JAX_PLA"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossjax._program import Program
+from lossjax.devices._program import Program
 
 ADDITION = """
 HloModule jit_added, is_scheduled=true

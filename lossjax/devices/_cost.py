@@ -1,4 +1,4 @@
-"""What a compiled function costs on a device, be it here or not."""
+"""`cost`: the figures of a compiled function, read in its program."""
 
 import dataclasses
 import functools
@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 
-from lossjax import _check, _targets
-from lossjax._program import Program
-from lossjax._targets import TARGETS, Target
-
-__all__ = ["ENVIRONMENT", "TARGETS", "Cost", "Target", "cost"]
+from lossjax import _check
+from lossjax.devices import _targets
+from lossjax.devices._program import Program
+from lossjax.devices._targets import TARGETS, Target
 
 # What must be in the environment before jax is imported, to compile for a chip that is not here:
 # jax must not look for a TPU because libtpu is there, and libtpu must not ask for its host's name.

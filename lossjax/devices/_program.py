@@ -2,8 +2,8 @@
 
 import math
 
-from lossjax import _hlo
-from lossjax._hlo import Computation, Instruction
+from lossjax.devices import _hlo
+from lossjax.devices._hlo import Computation, Instruction
 
 # Other names for what is there already: nothing runs.
 _FREE = frozenset(
