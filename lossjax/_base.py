@@ -375,8 +375,9 @@ class Listed(NamedTuple):
 
 
 def listed(cls: type[Loss]) -> Listed:
-    """The names of a loss, its hyperparameters as name=default, and its formula."""
-    others = [name for name, found in registry.items() if found is cls.fn]
+    """The names of a loss, its function's first, hyperparameters as name=default, its formula."""
+    names = [name for name, found in registry.items() if found is cls.fn]
+    others = sorted(names, key=lambda name: name != cls.fn.__name__)
     fields = [f"{name}={value}" for name, value in cls().hyperparameters().items()]
     return Listed(cls.__name__, others, fields, first_paragraph(cls.fn))
 
