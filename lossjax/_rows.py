@@ -19,6 +19,7 @@ from lossjax._fusion import (
     bounded,
     derivative,
     is_live,
+    is_small,
     largest,
     lifted,
     looped,
@@ -139,7 +140,7 @@ def _exp_sum(z: Array, axis: Axis) -> Rows:
     static=1,
 )
 def _log_sum(axis: Axis, z: Array, m: Array) -> Array:
-    total = jnp.sum(jnp.exp(at_most(largest(z), z) - m), axis, keepdims=True)
+    total = jnp.sum(looped(jnp.exp(at_most(largest(z), z) - m)), axis, keepdims=True)
     return jnp.log(jnp.where(total == 0, z.size / max(1, total.size), total))  # all are -inf
 
 
@@ -187,7 +188,8 @@ def _inverse_sum(p: Array, axis: Axis) -> Rows:
 
 def _inside(q: Array) -> Array:
     """1 where q is not clipped."""
-    return 1 - step(jnp.abs(q - probability(q)))
+    clipped = probability(q)
+    return (q == clipped).astype(q.dtype) if is_small(q) else 1 - step(jnp.abs(q - clipped))
 
 
 SHARE = Normaliser(

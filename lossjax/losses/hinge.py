@@ -4,7 +4,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _rows
 from lossjax._base import Loss
-from lossjax._fusion import elementwise, settle
+from lossjax._fusion import elementwise, looped, partials, settle
 from lossjax._types import Array, Input
 
 __all__ = [
@@ -21,15 +21,26 @@ def _shortfall(power: int, where: str, y_true: Input, y_pred: Input) -> Array:
     """mean(max(1 - y_true y_pred, 0)^power), with labels 0 and 1 read as -1 and 1."""
     y_true, y_pred = _check.pair(where, y_true, y_pred)
     # t² - t is 0 for labels 0 and 1 alone
-    binary = jnp.max(jnp.abs(y_true * y_true - y_true), initial=0) == 0
+    binary = jnp.max(looped(jnp.abs(y_true * y_true - y_true)), initial=0) == 0
     return _numerics.mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
 
 
 @elementwise(static=1)
 def _hinge(power: int, t: Array, p: Array, binary: Array) -> Array:
     score = _numerics.xmuly(t * (1 + binary) - binary, p)
-    m = _numerics.floored(0.0, 1 - score)
-    return m if power == 1 else m * m  # 2 m, the derivative of a power, overflows
+    return _numerics.floored(0.0, 1 - score) if power == 1 else _squared_part(1 - score)
+
+
+def _squared_part_by_x(dx: Array, _: Array, x: Array) -> Array:
+    m = _numerics.floored(0.0, x)
+    return dx * m + dx * m  # 2 m overflows where m is the largest number
+
+
+@partials(_squared_part_by_x)
+def _squared_part(x: Array) -> Array:
+    """max(0, x)²."""
+    m = _numerics.floored(0.0, x)
+    return m * m
 
 
 def hinge(y_true: Input, y_pred: Input) -> Array:
