@@ -89,7 +89,7 @@ def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
     """
     y_true, y_pred = _check.pair("mean_absolute_percentage_error", y_true, y_pred, align=True)
     scale = _numerics.floored(_numerics.EPSILON, _numerics.absolute(y_true))
-    return 100.0 * _numerics.mean(_numerics.absolute(y_pred - y_true) / scale, -1)
+    return 100.0 * _numerics.mean(_numerics.absolute((y_pred - y_true) / scale), -1)
 
 
 class MeanAbsolutePercentageError(Loss):
