@@ -140,7 +140,10 @@ def _log_ratio(a: Array, b: Array) -> Array:
     """
     d = a - b
     size = jnp.abs(d)
-    return d * (log1p(size / jnp.minimum(a, b)) / jnp.maximum(size, 1e-30))  # signed, 0 at 0
+    log = log1p(size / jnp.minimum(a, b))
+    if is_small(d):
+        return jnp.where(d < 0, -log, log)
+    return d * (log / jnp.maximum(size, 1e-30))  # signed, 0 at 0
 
 
 @partials(
