@@ -10,7 +10,8 @@ In the loops of derivatives everything is fused but a quotient of two arrays tha
 they multiply by 1 / x.
 
 Arrays that the processor's cache holds are cheap to write, and that library is slow with them:
-up to `SMALL` entries XLA may share what it likes.
+up to `SMALL` entries XLA may share what it likes, and clamps and selects, of which its own loops
+make less than of max and min, take their place.
 """
 
 import functools
@@ -73,7 +74,7 @@ def at_most(high: float, x: Array) -> Array:
 
 def between(low: float, high: float, x: Array) -> Array:
     """x clipped, for functions that have a rule: it is no derivative."""
-    if is_small(x):  # a clamp is half as long as two comparisons that mind NaN, and minds it too
+    if is_small(x):
         return lax.clamp(jnp.asarray(low, x.dtype), x, jnp.asarray(high, x.dtype))
     # min(high, max(low, x)) would be recognised as a clamp, which drops NaN too.
     return -at_least(-high, -at_least(low, x))
