@@ -10,8 +10,8 @@ In the loops of derivatives everything is fused but a quotient of two arrays tha
 they multiply by 1 / x.
 
 Arrays that the processor's cache holds are cheap to write, and that library is slow with them:
-up to `SMALL` entries XLA may share what it likes, and clamps and selects, of which its own loops
-make less than of max and min, take their place.
+up to `SMALL` entries XLA may share what it likes, and a clamp or a select, which its own loops
+compute faster, takes the place of max and min.
 """
 
 import functools
