@@ -1,7 +1,9 @@
 """Losses for JAX with the meaning of Keras's, differentiable in everything."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from lossjax import devices as devices
-from lossjax import inspect as inspect
 from lossjax import losses
 from lossjax._base import Loss, static
 from lossjax._checked import checked
@@ -10,6 +12,9 @@ from lossjax.kernels import per_token
 from lossjax.kernels.chunked_linear import chunked_linear
 from lossjax.kernels.linear_cross_entropy import linear_cross_entropy
 from lossjax.objective import Objective, add_loss
+
+if TYPE_CHECKING:
+    from lossjax import inspect as inspect
 
 __all__ = [
     "Loss",
@@ -26,3 +31,10 @@ __all__ = [
     "static",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`lossjax.inspect` is imported when it is asked for: no training needs it."""
+    if name == "inspect":
+        return importlib.import_module("lossjax.inspect")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

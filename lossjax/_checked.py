@@ -10,8 +10,9 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import checkify
 
-from lossjax import _check, _reduce, losses, testing
+from lossjax import _check, _reduce, testing
 from lossjax._base import Loss, class_of
+from lossjax._config import resolved
 from lossjax._types import Array
 
 _SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
@@ -53,18 +54,12 @@ def checked(loss: Any) -> Any:
     >>> print(error.get())
     Poisson: y_true must not be negative, got -1.0 at position [1]. (`check` failed)
     """
-    if isinstance(loss, (str, dict, type)):
-        loss = losses.get(loss)
+    loss = resolved("checked", loss)
     if isinstance(loss, Loss):
         cls: Any = type(loss)
         made = object.__new__(_checked_class(cls))
         made.__dict__.update(loss.__dict__)
         return made
-    if not callable(loss):
-        raise TypeError(
-            f"checked: loss must be a Loss, the name of one or a function (y_true, y_pred) -> "
-            f"values, got {type(loss).__name__}."
-        )
     return _checked_function(loss)
 
 

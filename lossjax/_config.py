@@ -1,12 +1,12 @@
 """Losses by name and as plain data, in the format of Keras 3. Nothing is imported or evaluated."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from lossjax import _check
-from lossjax._base import Loss, registry
+from lossjax._base import Loss, classes, registry
 
 _MAX_DEPTH = 8  # of nested lists in a config; Python's own limit would be a RecursionError
 
@@ -102,6 +102,18 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     return found.from_config(fields)
 
 
+def resolved(where: str, loss: Any) -> Callable[..., Any]:
+    """The loss that a name, a config, a class or a callable stands for."""
+    if isinstance(loss, (str, Mapping, type)):
+        loss = get(loss)
+    if not callable(loss):
+        raise TypeError(
+            f"{where}: loss must be a Loss, the name of one or a function (y_true, y_pred) -> "
+            f"values, got {type(loss).__name__}."
+        )
+    return loss
+
+
 def _instance(loss: Any) -> Any:
     return loss() if isinstance(loss, type) else loss
 
@@ -116,8 +128,8 @@ def _named(name: str, custom: Mapping[str, Any]) -> Any:
 
 def _loss_of(fn: Any) -> type[Loss]:
     """The class whose function is named `fn`, for Keras's wrapper of plain functions."""
-    for cls in registry.values():
-        if isinstance(cls, type) and hasattr(cls, "fn") and cls.fn.__name__ == fn:
+    for cls in classes():
+        if cls.fn.__name__ == fn:
             return cls
     raise ValueError(f"deserialize: LossFunctionWrapper of an unknown function {_short(fn)}.")
 

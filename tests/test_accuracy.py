@@ -22,7 +22,7 @@ from jax import numpy as jnp
 import exact
 from cases import CASES
 from cases import VARIANTS as ALL_VARIANTS
-from lossjax import losses
+from lossjax import losses, testing
 
 # A sample is one row here, whatever axis it lies along: `axis` makes no variant.
 TABLE = [
@@ -231,9 +231,8 @@ SAMPLES = {
 
 
 def sample(loss):
-    domain = loss.domain + (" logits" if getattr(loss, "from_logits", False) else "")
     name = type(loss).__name__
-    draw = SAMPLES.get(name) or SAMPLES[domain]
+    draw = SAMPLES.get(name) or SAMPLES[testing.domain_of(loss)]
     return draw(np.random.default_rng(zlib.crc32(name.encode())))
 
 

@@ -97,3 +97,9 @@ def test_import_starts_no_device():
     """A library that touches a backend at import breaks `jax.distributed.initialize`."""
     program = "import jax, lossjax; from jax._src import xla_bridge; print(xla_bridge._backends)"
     assert run(program).strip() == "{}"
+
+
+def test_inspect_is_imported_when_it_is_asked_for():
+    asked = "'lossjax.inspect' in sys.modules"
+    found = run(f"import sys, lossjax; print({asked}); lossjax.inspect.check; print({asked})")
+    assert found.split() == ["False", "True"]

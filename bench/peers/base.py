@@ -58,6 +58,10 @@ class Peer:
     def forget(self) -> None:
         """Drop compiled programs of earlier cases that would slow the next ones down."""
 
+    def function(self, case: Case) -> Callable[..., Any] | None:
+        """`(y_true, y_pred[, weights or mask]) -> loss`, not compiled."""
+        raise NotImplementedError
+
     def value_and_grad(self, case: Case) -> ValueAndGrad | None:
         """`(y_true, y_pred[, weights or mask]) -> (loss, gradient in y_pred)`, compiled where its
         users compile; None where the library has no such loss.
@@ -69,10 +73,6 @@ class JaxPeer(Peer):
     """A library on JAX: `function` is the loss, and everything else follows."""
 
     arrays = "jax"
-
-    def function(self, case: Case) -> Callable[..., jax.Array] | None:
-        """`(y_true, y_pred[, weights or mask]) -> loss`, not jitted."""
-        raise NotImplementedError
 
     def value_and_grad(self, case: Case) -> ValueAndGrad | None:
         function = self.function(case)

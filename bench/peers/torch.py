@@ -112,7 +112,6 @@ class Torch(Peer):
         return loss
 
     def function(self, case: Case) -> Callable[..., Any] | None:
-        """`(y_true, y_pred[, weights or mask]) -> loss`, not compiled."""
         values = self.table().get(case.kind)
         if values is None:
             return None

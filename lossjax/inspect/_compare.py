@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from lossjax._config import resolved
 from lossjax.inspect import _subject
 from lossjax.inspect._case import attempt, where
 from lossjax.inspect._table import Shown, Table, number
@@ -79,7 +80,7 @@ def compare(
     >>> found["values"].largest, found["values"].position
     (6.5, '[1]')
     """
-    a, b = _subject.resolved("compare", a), _subject.resolved("compare", b)
+    a, b = resolved("compare", a), resolved("compare", b)
     t, p, source = _subject.data("compare", a, y_true, y_pred, domain)
     t, p = jax.tree.map(jnp.asarray, (t, p), is_leaf=lambda x: isinstance(x, list))
     f, g = _subject.values_of(a), _subject.values_of(b)

@@ -10,6 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax import _check
+from lossjax._config import resolved
 from lossjax.inspect import _subject, probes
 from lossjax.inspect._case import Case, attempt, differ, is_finite, raised, rows, where
 from lossjax.inspect._report import Finding, Report
@@ -39,7 +40,7 @@ def check(
     >>> report["per sample"].severity
     'error'
     """
-    found = _subject.resolved("check", loss)
+    found = resolved("check", loss)
     y_true, y_pred, source = _subject.data("check", found, y_true, y_pred, domain)
     _single(y_pred)
     t, p = _check.array("check", "y_true", y_true), _check.array("check", "y_pred", y_pred)

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, _reduce
 from lossjax._base import Loss
+from lossjax._config import resolved
 from lossjax._types import Input, Reduction
 from lossjax.inspect import _subject
 from lossjax.inspect._table import Shown, Table, number
@@ -159,7 +160,7 @@ def explain(
     >>> found.numerator, found.denominator, float(found.result)
     (4.5, 2.0, 2.25)
     """
-    found = _subject.resolved("explain", loss)
+    found = resolved("explain", loss)
     y_true, y_pred, source = _subject.data("explain", found, y_true, y_pred, domain)
     loss = _subject.as_loss(found)
     t, p, weight, mask = loss._prepare(y_true, y_pred, sample_weight, mask)

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 from lossjax import _check, losses
 from lossjax._base import Loss
+from lossjax._config import resolved
 from lossjax._types import Array, Input
 from lossjax.inspect import _picture, _subject
 from lossjax.inspect._case import raised
@@ -122,7 +123,7 @@ def plot(loss: Any, *, domain: str | None = None, **family: Sequence[float]) -> 
     ValueError for a domain without a curve, for sequences of unequal length and for a loss that
     cannot be computed there.
     """
-    found = _subject.resolved("plot", loss)
+    found = resolved("plot", loss)
     domain = domain or _subject.domain_of(found) or "real"
     if domain not in _LINES:
         raise ValueError(

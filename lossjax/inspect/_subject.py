@@ -1,13 +1,13 @@
 """Any loss as one thing: a `Loss`, a name, or a function (y_true, y_pred) -> values."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from lossjax import _check, losses, testing
+from lossjax import _check, testing
 from lossjax._base import Loss, class_of, first_paragraph, static
 from lossjax._types import Reduction
 
@@ -22,18 +22,6 @@ class _Function(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self.function(y_true, y_pred)
-
-
-def resolved(where: str, loss: Any) -> Callable[..., Any]:
-    """The loss that a name, a config, a class or a callable stands for."""
-    if isinstance(loss, (str, Mapping, type)):
-        loss = losses.get(loss)
-    if not callable(loss):
-        raise TypeError(
-            f"{where}: loss must be a Loss, the name of one or a function (y_true, y_pred) -> "
-            f"values, got {type(loss).__name__}."
-        )
-    return loss
 
 
 def name_of(loss: Any) -> str:

@@ -46,8 +46,7 @@ class Point(NamedTuple):
 
 def points(loss: Loss) -> Iterator[Point]:
     """All for a loss with its options."""
-    domain = loss.domain + (" logits" if getattr(loss, "from_logits", False) else "")
-    domain = "label logits" if domain == "hidden" else domain
+    domain = "label logits" if loss.domain == "hidden" else testing.domain_of(loss)
     edges = EDGES.get(type(loss).__name__) or EDGES[domain]
     for group, name, y_true, y_pred in edges():
         yield Point(group, name, *_arrays(y_true, y_pred))
@@ -267,9 +266,8 @@ EXTREMES = {
 
 
 def _drawn(domain, shape):
-    y_true, y_pred = testing.DOMAINS[domain](np.random.default_rng(0), shape)
-    whole = np.issubdtype(y_true.dtype, np.integer)
-    return _arrays(y_true.astype(np.int32) if whole else y_true, y_pred)
+    y_true, y_pred = testing.draw(domain, shape)
+    return y_true.astype(np.int32) if y_true.dtype.kind == "i" else y_true, y_pred
 
 
 def _of_batches(domain):
