@@ -80,6 +80,8 @@ class Loss:
     domain: ClassVar[str] = "real"  # what inputs it takes: one of `lossjax.testing.DOMAINS`
     # Each value depends on its own sample alone: then masks and weights cost next to nothing.
     separable: ClassVar[bool] = False
+    # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
+    predicted: ClassVar[dict[str, bool]] = {}
 
     reduction: Reduction = static(default="sum_over_batch_size", kw_only=True)
     name: str = static(default="", kw_only=True)

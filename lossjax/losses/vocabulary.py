@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from types import NoneType
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -27,6 +27,7 @@ class LinearCrossEntropy(Loss):
     fn = linear_cross_entropy
     aliases = ("linear_cross_entropy",)
     domain = "hidden"
+    predicted: ClassVar = {"hidden": True, "kernel": False, "bias": False}
     ignore_class: int | None = static(default=None, types=(int, NoneType))
     class_weight: Hyper = 1.0
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
