@@ -2,14 +2,13 @@
 
 import functools
 import warnings
-from types import NoneType
 
 from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _reduce, _rows
 from lossjax._base import Loss, leaf, static
 from lossjax._fusion import elementwise, looped, settle
-from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
+from lossjax._types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
 
 __all__ = [
     "BinaryCrossentropy",
@@ -60,7 +59,7 @@ def _kl_divergence(t: Array, p: Array) -> Array:
 
 class KLDivergence(Loss):
     fn = kl_divergence
-    separable = True
+    couples = "none"
     domain = "distribution"
     aliases = ("kld", "KLD", "kullback_leibler_divergence")
 
@@ -90,7 +89,7 @@ def _poisson(t: Array, p: Array) -> Array:
 
 class Poisson(Loss):
     fn = poisson
-    separable = True
+    couples = "none"
     domain = "count"
 
 
@@ -151,7 +150,7 @@ def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
 
 class BinaryCrossentropy(Loss):
     fn = binary_crossentropy
-    separable = True
+    couples = "none"
     domain = "binary"
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
@@ -222,7 +221,7 @@ def _binary_focal(
 
 class BinaryFocalCrossentropy(Loss):
     fn = binary_focal_crossentropy
-    separable = True
+    couples = "none"
     domain = "binary"
     apply_class_balancing: bool = static(default=False)
     alpha: Hyper = 0.25
@@ -295,7 +294,7 @@ def _clipped_share(p: Array, total: Array) -> Array:
 
 class CategoricalCrossentropy(Loss):
     fn = categorical_crossentropy
-    separable = True
+    couples = "none"
     domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -360,7 +359,7 @@ def _focal(
 
 class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
-    separable = True
+    couples = "none"
     domain = "class"
     alpha: Hyper = 0.25
     gamma: Hyper = 2.0
@@ -373,7 +372,7 @@ def sparse_categorical_crossentropy(
     y_true: Input,
     y_pred: Input,
     from_logits: bool = False,
-    ignore_class: int | None = None,
+    ignore_class: Ignored = None,
     axis: int = -1,
 ) -> Array:
     """-log q at the class `y_true`; q as `categorical_crossentropy`, over the one axis `axis`.
@@ -384,9 +383,9 @@ def sparse_categorical_crossentropy(
 
     Labels are integers of the shape of `y_pred` without `axis`, or with 1 there; they are never
     cast to a float type. A label below 0 or beyond the last class has the loss 0 and the
-    derivative 0, as in Keras on JAX (TensorFlow raises). `ignore_class` marks labels that do not
-    count: loss and derivative 0, whatever `y_pred` holds, NaN too; the class leaves them out of
-    its mean. A wrong class may have the logit -inf (NaN in Keras).
+    derivative 0, as in Keras on JAX (TensorFlow raises). `ignore_class`, one or several, marks
+    labels that do not count: loss and derivative 0, whatever `y_pred` holds, NaN too; the class
+    leaves them out of its mean. A wrong class may have the logit -inf (NaN in Keras).
     Values: shape of the labels, in nats.
     Raises ValueError for other shapes.
     Source: equal to `keras.losses.sparse_categorical_crossentropy`, where `axis` other than the
@@ -400,10 +399,10 @@ def sparse_categorical_crossentropy(
     p = _check.prediction(where, y_pred)
     _check.class_axis(where, p, axis)
     labels = _check.aligned_labels(where, y_true, p, axis)
-    valid = None
+    ignore_class, valid = _check.ignored(where, ignore_class), None
     if ignore_class is not None:
-        valid = labels != ignore_class
-        p = _reduce.guarded(p, valid, axis)
+        valid = ~_check.is_among(labels, ignore_class)
+        p = _reduce.guarded(p, jnp.expand_dims(valid, axis))
     if from_logits:
         values = _rows.label_cross_entropy(labels, p, axis)
     else:
@@ -414,10 +413,10 @@ def sparse_categorical_crossentropy(
 
 class SparseCategoricalCrossentropy(Loss):
     fn = sparse_categorical_crossentropy
-    separable = True
+    couples = "none"
     domain = "label"
     from_logits: bool = static(default=False)
-    ignore_class: int | None = static(default=None, types=(int, NoneType))
+    ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     axis: int = static(default=-1, types=(int,), kw_only=True)
 
     def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
@@ -425,7 +424,7 @@ class SparseCategoricalCrossentropy(Loss):
         if self.ignore_class is None:
             return values
         labels = _check.labels("sparse_categorical_crossentropy", y_true)
-        return values, labels.reshape(values.shape) != self.ignore_class
+        return values, ~_check.is_among(labels.reshape(values.shape), self.ignore_class)
 
 
 def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper) -> Array:
@@ -459,6 +458,6 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     fn = categorical_generalized_cross_entropy
-    separable = True
+    couples = "none"
     domain = "label"
     q: Hyper = leaf(default=0.5, interval="(0, 1)")

@@ -90,5 +90,5 @@ def _log_probability(labels: Array, steps: Array) -> Array:
 
 class CTC(Loss):
     fn = ctc
-    separable = True
+    couples = "none"
     domain = "sequence"
