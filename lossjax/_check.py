@@ -217,6 +217,20 @@ def within(where: str, name: str, value: Any, interval: str) -> None:
         raise ValueError(f"{where}: {name} must be in the interval {interval}, got {value}.")
 
 
+def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
+    """A weight ≥ 0 of the entries of `x`, with as many axes; None for the number 1."""
+    within(where, name, value, "[0, inf)")
+    if isinstance(value, (int, float)) and value == 1:
+        return None
+    out = array(where, name, value).astype(x.dtype)
+    if joint_shape(out.shape, x.shape) != x.shape:
+        raise ValueError(
+            f"{where}: {name} must be a number, or have a shape that broadcasts to that of the "
+            f"inputs, {x.shape}, got {out.shape}."
+        )
+    return out.reshape((1,) * (x.ndim - out.ndim) + out.shape)
+
+
 def reduction(where: str, value: Any) -> None:
     if not (value is None or isinstance(value, str)) or value not in REDUCTIONS:
         raise ValueError(

@@ -99,6 +99,9 @@ def binary_crossentropy(
     from_logits: bool = False,
     label_smoothing: Hyper = 0.0,
     axis: Axis = -1,
+    *,
+    pos_weight: Hyper = 1.0,
+    label_weight: Hyper = 1.0,
 ) -> Array:
     """mean(-t log p - (1 - t) log(1 - p)) over `axis`; p = `y_pred`, or its sigmoid.
 
@@ -109,24 +112,46 @@ def binary_crossentropy(
     Probabilities are clipped to [1e-7, 1 - 1e-7] (the derivative outside is 0, at the clip
     points half of the inner one), logits are not: at a perfect logit of ±inf the loss is 0,
     where Keras has NaN. `label_smoothing` s in [0, 1]: t becomes t (1 - s) + s/2.
+    `pos_weight` ≥ 0 multiplies -t log p, `label_weight` ≥ 0 the whole term; the mean is divided by
+    the number of terms. Both are numbers, or arrays that broadcast to the inputs, such as one for
+    each label along the last axis.
     Shapes: equal; values without the axes `axis`, in nats.
-    Raises ValueError for unequal shapes and for s outside [0, 1].
-    Source: equal to `keras.losses.binary_crossentropy`. TensorFlow's Keras computes from the
-    logits where `y_pred` is the output of a sigmoid, and Keras 2 adds 1e-7 inside the logarithm.
+    Raises ValueError for unequal shapes, weights that do not fit and s outside [0, 1].
+    Source: equal to `keras.losses.binary_crossentropy`, which has no such weights; with them to
+    `torch.nn.BCEWithLogitsLoss`, whose `weight` is `label_weight`. TensorFlow's Keras computes
+    from the logits where `y_pred` is the output of a sigmoid, and Keras 2 adds 1e-7 inside the
+    logarithm.
 
     >>> print(binary_crossentropy([[1.0, 0.0]], [[0.5, 0.75]]).round(4))
     [1.0397]
     """
-    _check.within("binary_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_shape("binary_crossentropy", y_true, y_pred)
+    where = "binary_crossentropy"
+    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.same_shape(where, y_true, y_pred)
     smoothing = _amount(label_smoothing, p.dtype)
-    return settle(_numerics.mean(_binary_crossentropy(bool(from_logits), t, p, smoothing), axis))
+    weights = {"pos_weight": pos_weight, "label_weight": label_weight}
+    factors = [_check.factor(where, name, weight, p) for name, weight in weights.items()]
+    entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
+    return settle(_numerics.mean(entropy, axis))
 
 
 @elementwise(static=1)
-def _binary_crossentropy(from_logits: bool, t: Array, p: Array, smoothing: Array | None) -> Array:
-    entropy = _numerics.binary_cross_entropy if from_logits else _binary_entropy
-    return entropy(_smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2), p)
+def _binary_crossentropy(
+    from_logits: bool,
+    t: Array,
+    p: Array,
+    smoothing: Array | None,
+    pos_weight: Array | None,
+    label_weight: Array | None,
+) -> Array:
+    t, u = _smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2)
+    if not from_logits:
+        entropy = _binary_entropy(t if pos_weight is None else pos_weight * t, u, p)
+    elif pos_weight is None:
+        entropy = _numerics.binary_cross_entropy(t, u, p)
+    else:
+        entropy = _numerics.weighted_cross_entropy(pos_weight * t, u, p)
+    return entropy if label_weight is None else label_weight * entropy
 
 
 def _amount(label_smoothing: Hyper, dtype: jnp.dtype) -> Array | None:
@@ -156,6 +181,8 @@ class BinaryCrossentropy(Loss):
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     axis: Axis = static(default=-1, types=AXIS_TYPES)
+    pos_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
+    label_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
 
 
 def binary_focal_crossentropy(
