@@ -89,8 +89,6 @@ class Loss:
     # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
     # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
     couples: ClassVar[str | None] = None
-    # What a truth that does not count is replaced by, where it would matter to other samples.
-    neutral: ClassVar[float | None] = None
     # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
     predicted: ClassVar[dict[str, bool]] = {}
 
@@ -271,7 +269,7 @@ class Loss:
         by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
         harmless = _reduce.defused if self.couples is None or by_hyper else _reduce.guarded
         axis = getattr(self, "axis", -1)
-        return _reduce.disarmed(inputs, harmless, alive, axis, self.neutral)
+        return _reduce.disarmed(inputs, alive, axis, harmless, harmless)
 
     def _shape(self, inputs: Inputs) -> tuple[int, ...]:
         """The shape of the values per sample."""

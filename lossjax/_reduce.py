@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -132,27 +132,28 @@ def entries(
     return jnp.any(rows, grown, keepdims=True) if grown else rows
 
 
+Disarm: TypeAlias = Callable[[Array, Array], Array]
+
+
 def disarmed(
-    inputs: Inputs,
-    harmless: Callable[[Array, Array], Array],
-    alive: Array,
-    axis: Axis,
-    neutral: float | None,
+    inputs: Inputs, alive: Array, axis: Axis, of_true: Disarm, of_pred: Disarm | None = None
 ) -> Inputs:
-    """The inputs with `harmless(x, alive)` for every array x of floats, entry by entry."""
+    """The inputs with `of_true(x, alive)` and `of_pred(x, alive)` for their arrays x of floats.
+
+    `alive` comes as one entry a value and is handed on as one for each entry of x.
+    """
     t, p = inputs.y_true, inputs.y_pred
     like = None
     if isinstance(t, jax.Array) and isinstance(p, jax.Array) and _is_float(t):
         like = _check.joint_shape(t.shape, p.shape)
 
-    def leaf(x: Array, neutral: float | None = None) -> Array:
+    def of(disarm: Disarm, x: Array) -> Array:
         rows = entries(alive, x.shape, axis, like) if _is_float(x) else None
-        if rows is None:
-            return x
-        return harmless(x, rows) if neutral is None else jnp.where(rows, x, neutral)
+        return x if rows is None else disarm(x, rows)
 
-    t = jax.tree.map(functools.partial(leaf, neutral=neutral), t)
-    return inputs._replace(y_true=t, y_pred=jax.tree.map(leaf, p))
+    t = jax.tree.map(functools.partial(of, of_true), t)
+    p = p if of_pred is None else jax.tree.map(functools.partial(of, of_pred), p)
+    return inputs._replace(y_true=t, y_pred=p)
 
 
 def _is_float(x: Array) -> bool:
