@@ -4,6 +4,7 @@ Drawn shapes, axes, weights and masks; the oracle is the loss itself, by central
 value in float64, along a random direction through all of its arguments at once.
 """
 
+import dataclasses
 import zlib
 
 import chex
@@ -26,7 +27,7 @@ SHAPES_OF = {
     "label": ((4, 5), (2, 3, 5)),
 }
 CLASSES = ("class", "score", "distribution")  # of which there are several
-CUTS = (np.s_[...], np.s_[:1], np.s_[..., :1])  # of the input that is broadcast to the other
+CUTS = (np.s_[:1], 0, np.s_[..., :1])  # of the input that is broadcast to the other
 AXES = (-1, 0, None, (0, -1))
 EQUAL_SHAPES = ("BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy")
 
@@ -54,7 +55,9 @@ def drawn(case, config, draw):
         if draw and p.ndim > 1 and p.size and case.loss.__name__ not in EQUAL_SHAPES:
             index = CUTS[rng.integers(2 if domain in CLASSES else 3)]
             t, p = (t[index], p) if rng.integers(2) else (t, p[index])
-    values = jax.eval_shape(type(loss)(**options | {"reduction": None}), t, p).shape
+            if t.ndim != p.ndim and "axis" in options:
+                loss = dataclasses.replace(loss, axis=-1)  # counted from the end
+    values = jax.eval_shape(dataclasses.replace(loss, reduction=None), t, p).shape
     inputs = p.shape if domain in SHAPES_OF else np.broadcast_shapes(t.shape, p.shape)
     choices = [values, values[:1] + (1,) * (len(values) - 1)]
     if not values:

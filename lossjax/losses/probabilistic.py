@@ -356,7 +356,7 @@ def categorical_focal_crossentropy(
     where = "categorical_focal_crossentropy"
     _check.not_bool(where, axis)
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.pair(where, y_true, y_pred)
+    t, p = _check.same_rank(where, *_check.pair(where, y_true, y_pred), axis)
     _warn_of_one_class(where, p)
     alpha = jnp.asarray(alpha, p.dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
