@@ -264,24 +264,25 @@ class Loss:
         where = type(self).__name__
         if self.couples == "pairs":
             return inputs._replace(where=_reduce.who_counts(where, inputs))
-        alive = _reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
+        values = jax.lax.stop_gradient(self._values(inputs))
+        alive = _reduce.alive(where, values.shape, inputs.weight, inputs.mask)
         # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
         by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
-        harmless = _reduce.defused if self.couples is None or by_hyper else _reduce.guarded
+        harmless = _reduce.defused
+        if self.couples is not None and not by_hyper:
+            # A weight of 0 may be differentiated, and with it the derivative of its sample.
+            alive = alive if inputs.weight is None else alive | jnp.isfinite(values)
+            harmless = _reduce.guarded
         axis = getattr(self, "axis", -1)
         return _reduce.disarmed(inputs, alive, axis, harmless, harmless)
 
+    def _values(self, inputs: Inputs) -> Array:
+        found = self._call(inputs)
+        return jnp.asarray(found[0] if isinstance(found, tuple) else found)
+
     def _shape(self, inputs: Inputs) -> tuple[int, ...]:
         """The shape of the values per sample."""
-
-        def values(y_true: Any, y_pred: Any) -> Any:
-            found = self._call(inputs._replace(y_true=y_true, y_pred=y_pred))
-            return found[0] if isinstance(found, tuple) else found
-
-        try:
-            return jnp.shape(jax.eval_shape(values, inputs.y_true, inputs.y_pred))
-        except jax.errors.JAXTypeError:  # NumPy in a loss of a user's, which needs numbers
-            return jnp.shape(values(inputs.y_true, inputs.y_pred))
+        return jax.eval_shape(self._values, inputs).shape
 
     def _call(self, inputs: Inputs) -> Any:
         if inputs.where is None:

@@ -75,14 +75,7 @@ def defused(x: Array, alive: Array) -> Array:
     return jnp.where(alive | jnp.isfinite(x), x, 1)
 
 
-def _alive_alone(f: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """f(x, alive) with the derivative of x where alive, and 0 elsewhere, whatever f does there."""
-    g = jax.custom_jvp(f)
-    g.defjvp(lambda args, tangents: (g(*args), jnp.where(args[1], tangents[0], 0)))
-    return g
-
-
-@_alive_alone
+@jax.custom_jvp
 def guarded(x: Array, alive: Array) -> Array:
     """`x` itself, without derivative in entries that count for nothing, whatever they hold.
 
@@ -91,10 +84,7 @@ def guarded(x: Array, alive: Array) -> Array:
     return x
 
 
-@_alive_alone
-def _counted(values: Array, alive: Array) -> Array:
-    # Traced, the derivative would wait for the values: a second pass over the inputs.
-    return jnp.where(alive | jnp.isfinite(values), values, 0)
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
 
 
 def alive(where: str, shape: tuple[int, ...], weight: Array | None, mask: Array | None) -> Array:
@@ -196,7 +186,7 @@ def weigh(
         _check.weights_fit(where, values.shape, weight.shape)
         shape = jnp.broadcast_shapes(values.shape, weight.shape)  # of a loss for the whole batch
         alive = jnp.broadcast_to(weight != 0, shape)
-        values = _counted(jnp.broadcast_to(values, shape), alive) * weight
+        values = jnp.where(alive | jnp.isfinite(values), values, 0) * weight
     if mask is not None:
         values, mask = _check.aligned(values, _check.aligned(unweighed, mask)[1])
         _check.weights_fit(where, values.shape, mask.shape)
