@@ -1,5 +1,6 @@
 """Error texts: where, what is required, what was got; raised under jit too."""
 
+import functools
 import warnings
 
 import jax
@@ -54,6 +55,12 @@ def test_function_form_never_makes_a_square(case):
         (losses.binary_focal_crossentropy, COLUMN, MATRIX, "must have the same shape"),
         (losses.categorical_crossentropy, V[:3], MATRIX, "must have the same shape"),
         (losses.categorical_focal_crossentropy, V, COLUMN, "need equal shapes"),
+        (
+            functools.partial(losses.categorical_focal_crossentropy, axis=0),
+            MATRIX,
+            MATRIX[0],
+            r"need as many axes where axis is counted from the front, got \(4, 3\) and \(3,\)",
+        ),
         (losses.sparse_categorical_crossentropy, L[:3], MATRIX, r"here \(4,\), got \(3,\)"),
         (losses.sparse_categorical_crossentropy, MATRIX, MATRIX, "holds class numbers"),
         (losses.ctc, L, MATRIX, "ctc: Targets `y_true` are expected"),

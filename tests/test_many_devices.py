@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from test_readme import BLOCKS
+
+PAGE = Path(__file__).parent.parent / "docs" / "meshes.md"
 PROGRAM = Path(__file__).parent.parent / "examples" / "13_many_devices.py"
 
 
@@ -42,3 +45,12 @@ def test_many_devices():
     assert (one, four) == (1, 4)
     assert alone < 0.5
     assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_the_page_on_meshes_says_what_its_programs_print():
+    programs, outputs = zip(*BLOCKS.findall(PAGE.read_text("utf-8")), strict=True)
+    found = subprocess.run(
+        [sys.executable, "-c", "\n".join(programs)], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert found.stdout.split() == "".join(outputs).split()

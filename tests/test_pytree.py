@@ -174,3 +174,9 @@ def test_mistakes_in_a_users_loss():
         losses.Loss()([1.0], [1.0])
     with pytest.raises(dataclasses.FrozenInstanceError):
         losses.Huber().delta = 2.0
+
+
+def test_dtype_is_none_unless_given():
+    """Keras says "float32"."""
+    assert losses.MeanSquaredError().dtype is None
+    assert losses.MeanSquaredError(dtype="bfloat16").dtype == "bfloat16"
