@@ -326,6 +326,16 @@ class Objective:
             taken.add(name)
             yield path, leaf, name
 
+    def compared(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None
+    ) -> Iterator[tuple[Loss, Any, Any, Any, Any]]:
+        """Each loss with what belongs to its output: y_true, y_pred, sample_weight and mask."""
+        y_true = self._ordered(y_true, y_pred)
+        named = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "mask": mask}
+        for path, leaf, _ in self._named(y_true, y_pred):
+            t, p, w, m = (at(name, tree, path, y_pred) for name, tree in named.items())
+            yield _resolve(leaf.identifier, t, p), t, p, w, m
+
     def _class_weights(self, t: Any, p: Any, weight: Any, y_pred: Any) -> Array:
         if is_nested(y_pred):
             raise ValueError(

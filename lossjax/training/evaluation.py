@@ -10,9 +10,11 @@ from jax import numpy as jnp
 from jax.sharding import Mesh
 
 from lossjax.objective import Objective
-from lossjax.training.data import Arrays, Batch, Stream, automatic, placed, source, spread
+from lossjax.training.batch import Batch, is_array
+from lossjax.training.data import Arrays, Stream, automatic, inputs, placed, source, spread
 from lossjax.training.state import State
 from lossjax.training.step import Metrics, as_metrics, as_objective, measure, scores_of, value_of
+from lossjax.training.truth import Truth
 
 
 def evaluate(
@@ -30,12 +32,22 @@ def evaluate(
     batch (`Circle`), it is the mean over batches, weighed by their rows, as in Keras.
     """
     objective, scored, mesh = as_objective(objective), as_metrics(metrics), automatic(mesh)
-    return Evaluation("evaluate", data, batch_size, objective, scored, mesh)(placed(state, mesh))
+    state = placed(state, mesh)
+    return Evaluation("evaluate", data, batch_size, state, objective, scored, mesh)(state)
 
 
 def predict(state: State, x: Any, *, batch_size: int = 32) -> Any:
-    """The outputs of the model for the rows of `x`, as NumPy arrays."""
-    batches = source("predict", {"x": x}, batch_size)
+    """The outputs of the model for the rows of `x`, in their order, as NumPy arrays.
+
+    `x` is an array, or several in a tuple or dict; a dict as `fit` takes it; or an iterable of
+    batches as `fit` takes it, such as a list or a `DataLoader`: what is not x in them is ignored.
+    """
+    if isinstance(x, list) and _takes(state, x):
+        raise ValueError(
+            "predict: a list holds batches, but this model takes all of the list at once. Pass "
+            "several inputs as a tuple or as {'x': [...]}, batches as an iterator, iter([...])."
+        )
+    batches = inputs("predict", x, batch_size)
     batches.pad()
     found = []
     for batch, _ in batches.chunks(0, 0, 1):
@@ -52,6 +64,7 @@ class Evaluation:
         where: str,
         data: Any,
         size: int,
+        state: State,
         objective: Objective,
         metrics: Metrics,
         mesh: Mesh | None,
@@ -59,12 +72,9 @@ class Evaluation:
         multiple = mesh.size if mesh else 1
         self.batches = source(where, data, size, multiple=multiple, shared=mesh is not None)
         self.objective, self.metrics, self.mesh = objective, metrics, mesh
-        self.is_prepared = False
+        prepared(self.batches, state, objective, metrics)
 
     def __call__(self, state: State) -> dict[str, float]:
-        if not self.is_prepared:
-            prepared(self.batches, state, self.objective, self.metrics)
-            self.is_prepared = True
         # Two sums are added only if they hold equally many batches: so rounding stays small.
         sums: list[Any] = []
         for batch, _ in self.batches.chunks(0, 0, 1):
@@ -83,14 +93,18 @@ class Evaluation:
 def prepared(
     batches: Arrays | Stream, state: State, objective: Objective, metrics: Metrics
 ) -> list[str]:
-    """The names of the logs; and short batches are padded from now on, if the losses allow it."""
+    """The names of the logs; and short batches are padded from now on, if the losses allow it.
+
+    The batches are from now on as the losses take them, and those with wrong labels raise.
+    """
 
     def logs(state: State, batch: Batch) -> Any:
-        totals, scores = measure(state, batch, objective, metrics)
+        totals, scores, y_pred = measure(state, batch, objective, metrics)
         found = value_of(objective, state, state.params, totals).logs
-        return totals, scores, found | scores_of(metrics, scores)
+        return totals, scores, found | scores_of(metrics, scores), y_pred
 
-    totals, scores, found = jax.eval_shape(logs, state, batches.first())
+    totals, scores, found, y_pred = jax.eval_shape(logs, state, batches.first())
+    batches.take(Truth(objective, metrics, y_pred))
     if totals.mergeable and all(score.mergeable for score in scores.values()):
         batches.pad()
     return sorted(found, key=lambda name: (name != "loss", name))
@@ -99,7 +113,7 @@ def prepared(
 @jax.jit
 def _measure(state: State, batch: Batch, objective: Objective, metrics: Metrics) -> Any:
     count = batch.size if batch.rows is None else jnp.sum(batch.rows)
-    totals, scores = measure(state, batch, objective, metrics)
+    totals, scores, _ = measure(state, batch, objective, metrics)
     return totals.by_rows(count), {name: score.by_rows(count) for name, score in scores.items()}
 
 
@@ -111,6 +125,18 @@ def _add(a: Any, b: Any) -> Any:
 @jax.jit
 def _outputs(state: State, x: Any) -> Any:
     return state.outputs(state.params, state.rest, x, train=False)[0]
+
+
+def _takes(state: State, arrays: list[Any]) -> bool:
+    """Whether the model makes of these arrays, as several inputs, one output for each row."""
+    rows = {np.shape(a)[:1] for a in arrays if is_array(a)}
+    if not all(map(is_array, arrays)) or len(rows) != 1:
+        return False
+    try:
+        out = jax.eval_shape(_outputs, state, jax.tree.map(np.asarray, arrays))
+    except Exception:  # whatever a model does with what it is not made for
+        return False
+    return {a.shape[:1] for a in jax.tree.leaves(out)} == rows
 
 
 def _rows(out: Any, rows: np.ndarray) -> Any:

@@ -14,10 +14,10 @@ from jax.sharding import Mesh
 from lossjax._types import Array
 from lossjax.objective import Objective
 from lossjax.training import means
+from lossjax.training.batch import Batch
 from lossjax.training.checkpoint import Checkpoint
 from lossjax.training.data import (
     Arrays,
-    Batch,
     Stream,
     automatic,
     placed,
@@ -78,7 +78,7 @@ def fit(
     """
     objective, scored, mesh = as_objective(objective), as_metrics(metrics), automatic(mesh)
     if validation_split:
-        data, validation = split_rows(data, validation_split)
+        data, validation = split_rows(data, validation_split, validation)
     batches = source(
         "fit",
         data,
@@ -92,7 +92,9 @@ def fit(
     names = prepared(batches, state, objective, scored)
     validate = None
     if validation is not None:
-        validate = Evaluation("fit: validation", validation, batch_size, objective, scored, mesh)
+        validate = Evaluation(
+            "fit: validation", validation, batch_size, state, objective, scored, mesh
+        )
     checkpoint = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
     others = [c for c in callbacks if c is not checkpoint]
     if checkpoint:

@@ -16,7 +16,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax._types import Array
-from lossjax.training.data import Batch
+from lossjax.training.batch import Batch
 from lossjax.training.state import State
 
 

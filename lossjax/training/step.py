@@ -12,8 +12,10 @@ from jax.sharding import Mesh
 
 from lossjax._types import Array
 from lossjax.objective import Objective, Result, Totals
-from lossjax.training.data import Batch, as_batch, automatic, checked, padded, placed, spread
+from lossjax.training.batch import Batch, as_batch, checked, padded
+from lossjax.training.data import automatic, placed, spread
 from lossjax.training.state import State
+from lossjax.training.truth import Truth, wraps_around
 
 Logs: TypeAlias = dict[str, Any]
 Metrics: TypeAlias = Mapping[str, Objective]
@@ -54,6 +56,11 @@ def make_step(
 
     def step(state: State, batch: Any) -> tuple[State, Logs]:
         batch = checked("step", as_batch("step", batch))
+        if wraps_around(batch.y):
+            y_pred = jax.eval_shape(
+                lambda: state.outputs(state.params, state.rest, batch.x, train=False)[0]
+            )
+            batch = Truth(objective, scored, y_pred)("step", batch, look=False)
         if batch.size % multiple:
             batch = padded(batch, -(-batch.size // multiple) * multiple)
         batch = spread(batch, mesh)
@@ -135,11 +142,11 @@ def value_of(objective: Objective, state: State, params: Any, totals: Totals) ->
 
 def measure(
     state: State, batch: Batch, objective: Objective, metrics: Metrics
-) -> tuple[Totals, dict[str, Totals]]:
-    """The terms and the metrics of a batch, the model not being trained."""
+) -> tuple[Totals, dict[str, Totals], Any]:
+    """The terms, the metrics and the outputs of a batch, the model not being trained."""
     y_pred, auxiliary, _ = state.outputs(state.params, state.rest, batch.x, train=False)
     totals = objective.totals(*_compared(batch, y_pred), rows=batch.rows, auxiliary=auxiliary)
-    return totals, score(metrics, batch, y_pred)
+    return totals, score(metrics, batch, y_pred), y_pred
 
 
 def score(metrics: Metrics, batch: Batch, y_pred: Any) -> dict[str, Totals]:

@@ -1,0 +1,153 @@
+"""What the losses take `y` for: class numbers, which must exist, or numbers, which must fit."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lossjax._base import Loss
+from lossjax.objective import Objective
+from lossjax.training.batch import Batch, beyond, named
+
+_LABELLED = ("label", "sequence", "embedding", "hidden")  # domains whose y_true are class numbers
+
+
+class _Labels(NamedTuple):
+    """The class numbers of one loss, and the weights and masks of its output."""
+
+    who: str
+    loss: Loss
+    y: Any
+    y_pred: Any
+    taken_out: tuple[Any, ...]
+
+
+def wraps_around(y: Any) -> bool:
+    """Whether NumPy's integers in `y` would be others in a loss."""
+    return any(beyond(a, _held()) for a in jax.tree.leaves(y))
+
+
+def _held() -> np.dtype[Any]:
+    return jax.dtypes.canonicalize_dtype(np.int64)
+
+
+class Truth:
+    """The losses and metrics of a model whose outputs have these shapes.
+
+    Labels are looked at here since inside a loss, which is traced, one that is out of range can
+    only be a sample with loss 0.
+    """
+
+    def __init__(self, objective: Objective, metrics: Mapping[str, Objective], y_pred: Any) -> None:
+        self.objective, self.metrics, self.y_pred = objective, metrics, y_pred
+
+    def __call__(self, where: str, batch: Batch, look: bool) -> Batch:
+        """The batch with a `y` that JAX can hold; its labels are looked at where `look` says so.
+
+        Integers that would wrap around become what comes closest: numbers become floats; class
+        numbers, where floats would be other classes, the last integer, out of range as they are.
+        """
+        wraps = wraps_around(batch.y)
+        if look or wraps:
+            self._look(where, batch)
+        if not wraps:
+            return batch
+        labels = {id(found.y) for found in self._labels(batch)}
+        limits = np.iinfo(_held())
+
+        def fit(a: Any) -> Any:
+            if not beyond(a, _held()):
+                return a
+            if id(a) in labels:
+                return a.clip(limits.min, limits.max).astype(_held())
+            return a.astype(jax.dtypes.canonicalize_dtype(float))
+
+        return batch._replace(y=jax.tree.map(fit, batch.y))
+
+    def _look(self, where: str, batch: Batch) -> None:
+        """ValueError for a class number that the output does not have, unless nothing counts it."""
+        for found in self._labels(batch):
+            name = next((name for name, a in named(batch) if a is found.y), "y")
+            _look(where + found.who, name, found)
+
+    def _labels(self, batch: Batch) -> Iterator[_Labels]:
+        objectives = {"": self.objective}
+        objectives |= {f": metric {name!r}": metric for name, metric in self.metrics.items()}
+        for who, objective in objectives.items():
+            weight = None if who else batch.sample_weight  # metrics are not weighed
+            trees = (batch.y, self.y_pred, weight, batch.mask)
+            for loss, y, y_pred, *taken_out in objective.compared(*trees):
+                if loss.domain in _LABELLED and hasattr(y, "dtype"):
+                    yield _Labels(who, loss, y, y_pred, tuple(taken_out))
+
+
+def _look(where: str, name: str, labels: _Labels) -> None:
+    y, loss = _on_host(labels.y), labels.loss
+    classes = None if y is None or not y.size else _classes(loss, y, labels.y_pred)
+    if y is None or classes is None or (classes.start <= y.min() and y.max() < classes.stop):
+        return
+    whole = np.trunc(y)  # as losses take them
+    wrong = ~((classes.start <= whole) & (whole < classes.stop))  # NaN is neither
+    ignored, shift = getattr(loss, "ignore_class", None), getattr(loss, "shift", 0)
+    if ignored is not None:
+        wrong &= ~np.isin(y, ignored)
+    if shift:
+        wrong[..., :shift] = False  # nothing is to predict these
+    for counts in labels.taken_out:
+        if counts is not None:
+            wrong &= _over(np.asarray(counts) != 0, y, labels)
+    if wrong.any():
+        at = tuple(np.argwhere(wrong)[0].tolist())
+        raise ValueError(f"{where}: {name} holds {_problem(loss, y, at, classes)}")
+
+
+def _classes(loss: Loss, y: np.ndarray, y_pred: Any) -> range | None:
+    """The class numbers that there are; None where `y` holds something else."""
+    if loss.domain == "embedding":  # compared with each other alone
+        limits = np.iinfo(_held())
+        return range(int(limits.min), int(limits.max) + 1)
+    if loss.domain == "hidden":
+        is_targets = jax.numpy.issubdtype(y.dtype, np.floating)
+        kernel = y_pred[1].shape
+        return None if is_targets else range(kernel[getattr(loss, "kernel_layout", "dv") == "dv"])
+    axis = getattr(loss, "axis", -1)
+    is_one_hot = y.ndim == y_pred.ndim and y.shape[axis] != 1
+    return None if is_one_hot else range(y_pred.shape[axis])
+
+
+def _on_host(a: Any) -> np.ndarray | None:
+    """None for what is on an accelerator: to look at it would mean to wait for it."""
+    if isinstance(a, jax.Array):
+        here = a.is_fully_addressable and all(d.platform == "cpu" for d in a.devices())
+        return np.asarray(a) if here else None
+    return a
+
+
+def _over(counts: np.ndarray, y: np.ndarray, labels: _Labels) -> np.ndarray:
+    """Which labels count, from one entry for each, for each row, or for each sequence."""
+    shift = getattr(labels.loss, "shift", 0)
+    if shift and counts.shape[-1] == y.shape[-1] - shift:
+        counts = np.concatenate([np.zeros_like(y[..., :shift], bool), counts], -1)
+    if labels.loss.domain == "label" and counts.ndim + 1 == y.ndim == labels.y_pred.ndim:
+        counts = np.expand_dims(counts, getattr(labels.loss, "axis", -1))
+    while counts.ndim > y.ndim and counts.shape[-1] == 1:
+        counts = counts[..., 0]
+    return np.broadcast_to(counts.reshape(counts.shape + (1,) * (y.ndim - counts.ndim)), y.shape)
+
+
+def _problem(loss: Loss, y: np.ndarray, at: tuple[int, ...], classes: range) -> str:
+    found = f"{y[at]} at {list(at)}, "
+    if loss.domain == "embedding":
+        return (
+            f"{found}which JAX's integers do not hold. Number the classes: "
+            f"classes, numbers = np.unique(y, return_inverse=True)."
+        )
+    found += f"but the output has {len(classes)} classes, 0 to {classes[-1]}. "
+    if loss.domain == "sequence":
+        return f"{found}Class 0 is the blank, and fills short rows up."
+    if y[at] == len(classes) and y.min() > 0:
+        return f"{found}If labels count from 1, pass y - 1."
+    if np.isnan(y[at]) or not hasattr(loss, "ignore_class"):
+        return f"{found}A mask leaves out what is no class."
+    return f"{found}If it means no class, pass ignore_class={int(y[at])} to the loss."
