@@ -323,7 +323,12 @@ def test_ctrl_c_returns_what_there_is(state):
     [
         ((X, Y[:20]), {}, ValueError, "same number of rows, got 22 of x and 20 of y"),
         ((X[:0], Y[:0]), {}, ValueError, "the data is empty"),
-        ((X, Y), {"batch_size": 0}, ValueError, "batch_size must be a whole number, at least 1, got 0"),
+        (
+            (X, Y),
+            {"batch_size": 0},
+            ValueError,
+            "batch_size must be a whole number, at least 1, got 0",
+        ),
         ((X, 3.0), {}, ValueError, "y must be an array with one row a sample, got 3.0"),
         ({"x": X, "z": Y}, {}, ValueError, r"keys x, y, sample_weight, mask, got \['z'\]"),
         ({"inputs": X}, {}, ValueError, r"or a dict with 'x' and 'y', got \['inputs'\]"),

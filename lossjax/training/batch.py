@@ -153,13 +153,15 @@ def _shared(where: str, name: str, leaf: Any, error: Exception) -> np.ndarray:
     except Exception:
         what = "rows of unequal length" if isinstance(leaf, (list, tuple)) else str(error)[:150]
         raise TypeError(
-            f"{where}: {name} must be an array of numbers, got {type(leaf).__name__}: {what}."
+            f"{where}: {name} must be an array of numbers, got {type(leaf).__name__}: "
+            f"{what.removesuffix('.')}."
         ) from error
 
 
 def _no_numbers(where: str, name: str, leaf: Any, found: np.ndarray) -> TypeError:
     """The error for an array of anything else, with the way to numbers."""
-    some: Any = found.flat[0] if found.size else None
+    odd = (v for v in found.flat if not isinstance(v, (int, float)))
+    some: Any = next(odd, found.flat[0] if found.size else None)
     got = f"{type(some).__name__} such as {str(some)[:40]!r}"
     if found.ndim == 0:
         got, fix = type(leaf).__name__, "Pass an array with one row a sample."
@@ -169,6 +171,8 @@ def _no_numbers(where: str, name: str, leaf: Any, found: np.ndarray) -> TypeErro
         got, fix = str(found.dtype), "Pass spans of time / np.timedelta64(1, 's')."
     elif np.ndim(some):
         got, fix = "rows of unequal length", "Pad them to one length, and mask the rest."
-    else:
+    elif isinstance(some, (int, float)):
         fix = f"Pass {name}.astype('float32')."
+    else:
+        fix = "Replace or leave out what is no number."
     return TypeError(f"{where}: {name} must hold numbers, got {got}. {fix}")

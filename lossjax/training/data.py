@@ -303,8 +303,10 @@ def _rows(where: str, data: Any) -> Batch | None:
 
 
 def _check_iterable(where: str, data: Any) -> None:
-    if isinstance(data, str) or not (callable(data) or hasattr(data, "__iter__")):
-        hint = " A DataLoader makes batches of it." if hasattr(data, "__getitem__") else ""
+    is_text = isinstance(data, (str, bytes))
+    if is_text or not (callable(data) or hasattr(data, "__iter__")):
+        is_samples = hasattr(data, "__getitem__") and not is_text
+        hint = " A DataLoader makes batches of it." if is_samples else ""
         raise TypeError(
             f"{where}: data must be arrays, an iterable of batches or a function that returns "
             f"one, got {type(data).__name__}.{hint}"

@@ -42,7 +42,7 @@ def predict(state: State, x: Any, *, batch_size: int = 32) -> Any:
     `x` is an array, or several in a tuple or dict; a dict as `fit` takes it; or an iterable of
     batches as `fit` takes it, such as a list or a `DataLoader`: what is not x in them is ignored.
     """
-    if isinstance(x, list) and _takes(state, x):
+    if isinstance(x, list) and x and not _takes(state, x[0]) and _takes(state, x):
         raise ValueError(
             "predict: a list holds batches, but this model takes all of the list at once. Pass "
             "several inputs as a tuple or as {'x': [...]}, batches as an iterator, iter([...])."
@@ -127,13 +127,11 @@ def _outputs(state: State, x: Any) -> Any:
     return state.outputs(state.params, state.rest, x, train=False)[0]
 
 
-def _takes(state: State, arrays: list[Any]) -> bool:
-    """Whether the model makes of these arrays, as several inputs, one output for each row."""
-    rows = {np.shape(a)[:1] for a in arrays if is_array(a)}
-    if not all(map(is_array, arrays)) or len(rows) != 1:
-        return False
+def _takes(state: State, x: Any) -> bool:
+    """Whether the model makes of an array, or of several in a list, one output for each row."""
+    rows = {np.shape(a)[:1] if is_array(a) else () for a in jax.tree.leaves(x)}
     try:
-        out = jax.eval_shape(_outputs, state, jax.tree.map(np.asarray, arrays))
+        out = jax.eval_shape(_outputs, state, jax.tree.map(np.asarray, x))
     except Exception:  # whatever a model does with what it is not made for
         return False
     return {a.shape[:1] for a in jax.tree.leaves(out)} == rows

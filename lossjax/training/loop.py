@@ -61,7 +61,10 @@ def fit(
     """The state after training, and what was logged: the means of each epoch over its samples.
 
     `data` is (x, y), (x, y, sample_weight) or a dict of "x", "y", "sample_weight" and "mask", each
-    an array or a nest of arrays; or an iterable of such batches, or a function that returns one.
+    an array, tensor or data frame or a nest of these; or an iterable of such batches, as a list or
+    a `DataLoader`, or a function that returns one. A list is never one data set. Class numbers
+    that an output does not have raise ValueError where something counts them: all labels are
+    looked at once, of iterables in the first epoch, but for those on an accelerator.
     Rows of arrays are shuffled by `seed` and the number of the epoch; of iterables, nothing is.
     A short batch is filled up with rows that have no influence, unless the loss couples samples.
 

@@ -126,14 +126,15 @@ def _on_host(a: Any) -> np.ndarray | None:
 
 def _over(counts: np.ndarray, y: np.ndarray, labels: _Labels) -> np.ndarray:
     """Which labels count, from one entry for each, for each row, or for each sequence."""
-    shift = getattr(labels.loss, "shift", 0)
-    if shift and counts.shape[-1] == y.shape[-1] - shift:
+    shift, shape = getattr(labels.loss, "shift", 0), y.shape
+    if shift and counts.shape[-1] == shape[-1] - shift:
         counts = np.concatenate([np.zeros_like(y[..., :shift], bool), counts], -1)
-    if labels.loss.domain == "label" and counts.ndim + 1 == y.ndim == labels.y_pred.ndim:
-        counts = np.expand_dims(counts, getattr(labels.loss, "axis", -1))
-    while counts.ndim > y.ndim and counts.shape[-1] == 1:
+    if labels.loss.domain == "label" and y.ndim == labels.y_pred.ndim:  # a class axis of size 1
+        shape = y.squeeze(getattr(labels.loss, "axis", -1)).shape
+    while counts.ndim > len(shape) and counts.shape[-1] == 1:
         counts = counts[..., 0]
-    return np.broadcast_to(counts.reshape(counts.shape + (1,) * (y.ndim - counts.ndim)), y.shape)
+    counts = counts.reshape(counts.shape + (1,) * (len(shape) - counts.ndim))
+    return np.broadcast_to(counts, shape).reshape(y.shape)
 
 
 def _problem(loss: Loss, y: np.ndarray, at: tuple[int, ...], classes: range) -> str:
@@ -148,6 +149,6 @@ def _problem(loss: Loss, y: np.ndarray, at: tuple[int, ...], classes: range) -> 
         return f"{found}Class 0 is the blank, and fills short rows up."
     if y[at] == len(classes) and y.min() > 0:
         return f"{found}If labels count from 1, pass y - 1."
-    if np.isnan(y[at]) or not hasattr(loss, "ignore_class"):
+    if not hasattr(loss, "ignore_class") or not abs(y[at]) < 2**31:
         return f"{found}A mask leaves out what is no class."
     return f"{found}If it means no class, pass ignore_class={int(y[at])} to the loss."
