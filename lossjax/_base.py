@@ -3,13 +3,13 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check, _reduce
+from lossjax import _check, _reduce, _words
 from lossjax._reduce import Total
 from lossjax._types import Array, Input, Reduction
 
@@ -109,6 +109,11 @@ class Loss:
         for name in names:
             if not name.startswith("_"):  # a private class is a base for others
                 _register_name(name, cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Only looks at the names: the fields are set by the dataclass's `__init__`."""
+        _words.check(cls.__name__, kwargs, cls.__dataclass_fields__)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         where = type(self).__name__
