@@ -27,7 +27,7 @@ class Several:
         self.arrays = arrays
 
 
-class Inputs(NamedTuple):
+class Compared(NamedTuple):
     """What losses compare, for all outputs."""
 
     y_true: Any
@@ -35,12 +35,12 @@ class Inputs(NamedTuple):
     sample_weight: Any = None
     mask: Any = None
 
-    def at(self, path: Path) -> "Inputs":
+    def at(self, path: Path) -> "Compared":
         """The same for the output at `path`: arrays, but `y_pred` may be several in a tuple."""
         t, p, weight, mask = (
             _at(name, tree, path, self.y_pred) for name, tree in self._asdict().items()
         )
-        return Inputs(t, p.arrays if isinstance(p, Several) else p, weight, mask)
+        return Compared(t, p.arrays if isinstance(p, Several) else p, weight, mask)
 
 
 def clash(name: str, taken: Collection[str]) -> str | None:

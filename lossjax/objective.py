@@ -14,7 +14,7 @@ from jax import numpy as jnp
 from lossjax import _check, losses
 from lossjax._base import Loss, class_of, snake_case, static
 from lossjax._outputs import (
-    Inputs,
+    Compared,
     Leaf,
     Path,
     Weight,
@@ -338,16 +338,16 @@ class Objective:
         """The same in one structure, in which each output is an array, or what one loss takes."""
         outputs = joined(self._tree(y_pred), y_pred)
         y_true = self._ordered(named(y_true, y_pred), outputs)
-        return Inputs(y_true, outputs, named(sample_weight, y_pred), named(mask, y_pred))
+        return Compared(y_true, outputs, named(sample_weight, y_pred), named(mask, y_pred))
 
-    def outputs(self, inputs: Inputs) -> list[Output]:
+    def outputs(self, inputs: Compared) -> list[Output]:
         """Every output, in the model's order."""
         first: dict[Path, Loss] = {}
         for path, _, _, loss in self._losses(inputs):
             first.setdefault(path, loss)
         return [Output(p, self._name(p), first.get(p)) for p in paths(inputs.y_pred, first)]
 
-    def labelled(self, what: str, path: Path, inputs: Inputs) -> str:
+    def labelled(self, what: str, path: Path, inputs: Compared) -> str:
         """What logs call something of an output: after the output too, if there are several."""
         name = self._name(path) if len(self.outputs(inputs)) > 1 else ""
         return f"{name}_{what}" if name else what
@@ -375,7 +375,7 @@ class Objective:
             return self.output_names[last]
         return "/".join(map(str, path[:-1]))
 
-    def _losses(self, inputs: Inputs) -> Iterator[tuple[Path, str, str, Loss]]:
+    def _losses(self, inputs: Compared) -> Iterator[tuple[Path, str, str, Loss]]:
         """The losses with the paths of their outputs, the keys of their weights, their logs."""
         tree, y_pred = self._tree(inputs.y_pred), inputs.y_pred
         found = matched(tree, y_pred) if not isinstance(tree, Leaf) else everywhere(tree, y_pred)
@@ -389,7 +389,7 @@ class Objective:
                 name = "/".join(filter(None, (name, loss.name)))
             yield path, leaf.key, f"{name}_loss", loss
 
-    def _class_weights(self, loss: Loss, here: Inputs, inputs: Inputs) -> Array:
+    def _class_weights(self, loss: Loss, here: Compared, inputs: Compared) -> Array:
         """The weight of each sample; of each token, if the loss takes labels of more axes."""
         if is_nested(inputs.y_pred):
             raise ValueError(
@@ -454,7 +454,7 @@ def _crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
     return "sparse_categorical_crossentropy" if is_sparse else "categorical_crossentropy"
 
 
-def loss_total(loss: Loss, inputs: Inputs, rows: Array | None) -> Any:
+def loss_total(loss: Loss, inputs: Compared, rows: Array | None) -> Any:
     """The total of a loss, or its value where it is no sum over samples."""
     try:
         return loss.total(*counted(loss, inputs, rows))
@@ -467,13 +467,13 @@ def loss_total(loss: Loss, inputs: Inputs, rows: Array | None) -> Any:
         return Whole(value, str(error))
 
 
-def counted(loss: Loss, inputs: Inputs, rows: Array | None) -> Any:
+def counted(loss: Loss, inputs: Compared, rows: Array | None) -> Any:
     """The arguments of a loss, the rows of padding masked."""
     return inputs if rows is None else loss.without(rows, *inputs)
 
 
 def _total_and_terms(
-    loss: Loss, inputs: Inputs, rows: Array | None, wanted: bool
+    loss: Loss, inputs: Compared, rows: Array | None, wanted: bool
 ) -> tuple[Any, dict[str, Total]]:
     if not wanted or not isinstance(loss, losses.LinearCrossEntropy):
         return loss_total(loss, inputs, rows), {}
