@@ -1,7 +1,6 @@
 """What users pass as data: every kind of array and batch, wrong labels, integers of 64 bits."""
 
 import datetime
-from types import SimpleNamespace
 
 import chex
 import jax
@@ -386,21 +385,21 @@ def test_labels_of_every_kind_of_loss():
 def test_labels_of_a_vocabulary():
     """The kernel has the classes; the first `shift` labels are not predicted."""
 
-    def truth(loss, y, *more):
+    def truth(loss, y, mask=None):
+        objective = training.step.as_objective(loss)
         pair = shapes((2, 4, 8), (50, 8))
-        one = SimpleNamespace(compared=lambda *_: iter([(loss, y, pair, *more)]))
-        return Truth(one, {}, pair)("fit", Batch(y, y), look=True)
+        return Truth(objective, {}, pair)("fit", Batch(y, y, mask=mask), look=True)
 
     y = changed(np.zeros((2, 4), int), 50, at=(1, 0))
     with pytest.raises(ValueError, match=r"50 at \[1, 0\], but the output has 50 classes"):
-        truth(losses.LinearCrossEntropy(kernel_layout="vd"), y, None, None)
+        truth(losses.LinearCrossEntropy(kernel_layout="vd"), y)
     shifted = losses.LinearCrossEntropy(kernel_layout="vd", shift=1)
-    assert truth(shifted, y, None, None).y is y
+    assert truth(shifted, y).y is y
     y[1, 2] = 50
     for mask in (y[:, 1:] != 50, y != 50):
-        assert truth(shifted, y, None, mask).y is y
+        assert truth(shifted, y, mask).y is y
     targets = np.full((2, 4, 50), 99.0)
-    assert truth(losses.LinearCrossEntropy(), targets, None, None).y is targets
+    assert truth(losses.LinearCrossEntropy(), targets).y is targets
 
 
 def test_labels_of_a_stream_are_looked_at_once():

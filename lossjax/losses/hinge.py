@@ -64,8 +64,9 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
 
 class Hinge(Loss):
     fn = hinge
-    separable = True
+    couples = "none"
     domain = "sign"
+    neutral = 1.0  # a label of either kind, -1 or 1 and 0 or 1
 
 
 def squared_hinge(y_true: Input, y_pred: Input) -> Array:
@@ -85,8 +86,9 @@ def squared_hinge(y_true: Input, y_pred: Input) -> Array:
 
 class SquaredHinge(Loss):
     fn = squared_hinge
-    separable = True
+    couples = "none"
     domain = "sign"
+    neutral = 1.0  # a label of either kind, -1 or 1 and 0 or 1
 
 
 def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
@@ -116,5 +118,5 @@ def _rivalry(t: Array, p: Array) -> Array:
 
 class CategoricalHinge(Loss):
     fn = categorical_hinge
-    separable = True
+    couples = "none"
     domain = "score"

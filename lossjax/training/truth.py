@@ -6,21 +6,24 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lossjax._base import Loss
+from lossjax._base import LABELLED, Loss
+from lossjax._outputs import Compared
 from lossjax.objective import Objective
 from lossjax.training.batch import Batch, beyond, named
 
-_LABELLED = ("label", "sequence", "embedding", "hidden")  # domains whose y_true are class numbers
-
 
 class _Labels(NamedTuple):
-    """The class numbers of one loss, and the weights and masks of its output."""
+    """What holds the class numbers of one loss, or of a metric; the others are of its output."""
 
     who: str
     loss: Loss
-    y: Any
-    y_pred: Any
-    taken_out: tuple[Any, ...]
+    here: Compared
+
+    @property
+    def y(self) -> Any:
+        """The class numbers; where lengths are given, (labels, lengths) are the truth."""
+        y = self.here.y_true
+        return y[0] if isinstance(y, (tuple, list)) else y
 
 
 def wraps_around(y: Any) -> bool:
@@ -76,15 +79,15 @@ class Truth:
         objectives |= {f": metric {name!r}": metric for name, metric in self.metrics.items()}
         for who, objective in objectives.items():
             weight = None if who else batch.sample_weight  # metrics are not weighed
-            trees = (batch.y, self.y_pred, weight, batch.mask)
-            for loss, y, y_pred, *taken_out in objective.compared(*trees):
-                if loss.domain in _LABELLED and hasattr(y, "dtype"):
-                    yield _Labels(who, loss, y, y_pred, tuple(taken_out))
+            for loss, here in objective.compared(batch.y, self.y_pred, weight, batch.mask):
+                found = _Labels(who, loss, here)
+                if loss.domain in LABELLED and hasattr(found.y, "dtype"):
+                    yield found
 
 
 def _look(where: str, name: str, labels: _Labels) -> None:
-    y, loss = _on_host(labels.y), labels.loss
-    classes = None if y is None or not y.size else _classes(loss, y, labels.y_pred)
+    y, loss, here = _on_host(labels.y), labels.loss, labels.here
+    classes = None if y is None or not y.size else _classes(loss, y, here.y_pred)
     if y is None or classes is None or (classes.start <= y.min() and y.max() < classes.stop):
         return
     whole = np.trunc(y)  # as losses take them
@@ -94,9 +97,11 @@ def _look(where: str, name: str, labels: _Labels) -> None:
         wrong &= ~np.isin(y, ignored)
     if shift:
         wrong[..., :shift] = False  # nothing is to predict these
-    for counts in labels.taken_out:
+    if isinstance(here.y_true, (tuple, list)):
+        wrong &= np.arange(y.shape[1]) < np.asarray(here.y_true[1])[:, None]
+    for counts in (here.sample_weight, here.mask):
         if counts is not None:
-            wrong &= _over(np.asarray(counts) != 0, y, labels)
+            wrong &= _over(np.asarray(counts) != 0, y, loss, here.y_pred)
     if wrong.any():
         at = tuple(np.argwhere(wrong)[0].tolist())
         raise ValueError(f"{where}: {name} holds {_problem(loss, y, at, classes)}")
@@ -124,13 +129,15 @@ def _on_host(a: Any) -> np.ndarray | None:
     return a
 
 
-def _over(counts: np.ndarray, y: np.ndarray, labels: _Labels) -> np.ndarray:
-    """Which labels count, from one entry for each, for each row, or for each sequence."""
-    shift, shape = getattr(labels.loss, "shift", 0), y.shape
+def _over(counts: np.ndarray, y: np.ndarray, loss: Loss, y_pred: Any) -> np.ndarray:
+    """Which labels count, from one entry for each, for each row, or for each step of a sequence."""
+    if loss.domain == "sequence":  # where there is no step there is no sample
+        return np.broadcast_to(counts.reshape(len(y), -1).any(-1, keepdims=True), y.shape)
+    shift, shape = getattr(loss, "shift", 0), y.shape
     if shift and counts.shape[-1] == shape[-1] - shift:
         counts = np.concatenate([np.zeros_like(y[..., :shift], bool), counts], -1)
-    if labels.loss.domain == "label" and y.ndim == labels.y_pred.ndim:  # a class axis of size 1
-        shape = y.squeeze(getattr(labels.loss, "axis", -1)).shape
+    if loss.domain == "label" and y.ndim == y_pred.ndim:  # a class axis of size 1
+        shape = y.squeeze(getattr(loss, "axis", -1)).shape
     while counts.ndim > len(shape) and counts.shape[-1] == 1:
         counts = counts[..., 0]
     counts = counts.reshape(counts.shape + (1,) * (len(shape) - counts.ndim))

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from lossjax._reduce import Total
-from lossjax._types import Array, Hyper, Input, Reduction
+from lossjax._types import Array, Hyper, Ignored, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
 from lossjax.kernels.chunked_linear._mesh import automatic
 from lossjax.kernels.linear_cross_entropy._prepare import (
@@ -36,7 +35,7 @@ def linear_cross_entropy(
     *,
     sample_weight: Input | None = None,
     mask: Input | None = None,
-    ignore_class: int | None = None,
+    ignore_class: Ignored = None,
     class_weight: Input | None = None,
     label_smoothing: Hyper = 0.0,
     z_loss: Hyper = 0.0,
@@ -70,7 +69,8 @@ def linear_cross_entropy(
     - `class_weight` (V,): multiplies the token's weight, for targets by Σ t class_weight, as
       `fit(class_weight=...)` of Keras does; "mean_with_sample_weight" divides by it. (torch
       also weighs the classes apart that smoothing adds.)
-    - `ignore_class`: tokens with this label do not count, as those which `mask` takes out.
+    - `ignore_class`: tokens with this label, or one of these, do not count, as those which `mask`
+      takes out.
       Any other label outside [0, V) is an error where labels are known, and under `jit` a token
       with loss 0, derivative 0 and its full share in the mean, as in Keras.
     - `shift`: hidden[..., i, :] is to predict y_true[..., i + shift]. Labels, weights and masks
@@ -106,20 +106,23 @@ def linear_cross_entropy_total(
     kernel: Input,
     bias: Input | None = None,
     *,
-    ignore_class: int | None,
+    ignore_class: Ignored,
     shift: int,
+    return_terms: bool = False,
     **options: Any,
-) -> Total:
+) -> Any:
     """`linear_cross_entropy` as a `Total`: those of the parts of a batch add up to the whole.
 
-    All options of `linear_cross_entropy` but `return_terms`, every one given.
+    All options of `linear_cross_entropy`, every one given. With `return_terms` the terms too, as a
+    dict of totals, without `tokens`.
     """
     weights = tuple(options.pop(name) for name in WEIGHTS)
     hypers = tuple(options.pop(name) for name in HYPERS)
     opt = Options(**options)
 
-    def run(*arrays: Any) -> Total:
-        batch, fn, values = prepare(opt, ignore_class, shift, False, *arrays)
-        return evaluate_total(WHERE, fn, batch, values, opt)
+    def run(*arrays: Any) -> Any:
+        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        total, parts = evaluate_total(WHERE, fn, batch, values, opt)
+        return (total, dict(zip(Terms._fields, parts, strict=False))) if return_terms else total
 
     return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
