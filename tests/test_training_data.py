@@ -368,6 +368,11 @@ def test_labels_of_every_kind_of_loss():
         "y holds -1 at [1, 1], but the output has 4 classes, 0 to 3. Class 0 is the blank, and "
         "fills short rows up."
     )
+    truth = Truth(training.step.as_objective(losses.CTC()), {}, shapes((2, 9, 4)))
+    steps = np.arange(9) < np.array([[7], [0]])  # the second sample has none
+    for mask in (steps, steps[:, 0], steps[:, :1]):
+        assert truth("fit", Batch(words, words, mask=mask), look=True).y is words
+    assert "-1 at [1, 1]" in looked(losses.CTC(), words, shapes((2, 9, 4)), mask=~steps)
     of_ids = losses.Circle()
     assert "Number the classes" in looked(of_ids, LABELS + 2**40, shapes((22, 3)))
     q = losses.CategoricalGeneralizedCrossEntropy()
