@@ -240,10 +240,13 @@ class Loss:
 
         They are masked, not weighed with 0: "sum_over_batch_size" would still count them.
         """
-
         if mask is None:
-            ndim = len(self._shape(self._prepare(y_true, y_pred, None, None))) or rows.ndim
-            return y_true, y_pred, sample_weight, _reduce.leading(rows, ndim)
+            shape = self._shape(self._prepare(y_true, y_pred, None, None))
+            mask = _reduce.leading(rows, len(shape) or rows.ndim)
+            if sample_weight is None and shape:
+                # One entry a value: "mean_with_sample_weight" divides by the entries of the mask.
+                mask = jnp.broadcast_to(mask, (len(rows), *shape[1:]))
+            return y_true, y_pred, sample_weight, mask
         mask = jnp.asarray(mask).astype(bool)
         return y_true, y_pred, sample_weight, mask & _reduce.leading(rows, mask.ndim)
 

@@ -370,6 +370,16 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+def whole(where: str, name: str, value: Any, least: int) -> int:
+    """A whole number that is large enough, as an int."""
+    if not _is_whole(value) or value < least:
+        kind = ValueError if _is_whole(value) else TypeError
+        raise kind(
+            f"{where}: {name} must be a whole number of at least {least}, got {value!r:.60}."
+        )
+    return int(value)
+
+
 def chunk(where: str, value: Any) -> None:
     """A positive number of tokens, or "auto"."""
     if value != "auto" and not (_is_whole(value) and value > 0):

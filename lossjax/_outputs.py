@@ -21,7 +21,7 @@ class Leaf(NamedTuple):
 
 
 class Several:
-    """The arrays that are one output, for a loss that takes several: a leaf like any array."""
+    """The arrays that are one output, or its truth, for a loss that takes several: a leaf."""
 
     def __init__(self, arrays: tuple[Any, ...]) -> None:
         self.arrays = arrays
@@ -36,11 +36,9 @@ class Compared(NamedTuple):
     mask: Any = None
 
     def at(self, path: Path) -> "Compared":
-        """The same for the output at `path`: arrays, but `y_pred` may be several in a tuple."""
-        t, p, weight, mask = (
-            _at(name, tree, path, self.y_pred) for name, tree in self._asdict().items()
-        )
-        return Compared(t, p.arrays if isinstance(p, Several) else p, weight, mask)
+        """The same for the output at `path`: arrays, or what its loss takes in a tuple."""
+        found = (_at(name, tree, path, self.y_pred) for name, tree in self._asdict().items())
+        return Compared(*(x.arrays if isinstance(x, Several) else x for x in found))
 
 
 def clash(name: str, taken: Collection[str]) -> str | None:
@@ -86,6 +84,13 @@ def joined(tree: Any, y_pred: Any) -> Any:
     return y_pred
 
 
+def joined_truth(tree: Any, y_true: Any) -> Any:
+    """`y_true`, in one piece where the loss of the only output takes labels and their lengths."""
+    cls = _class(tree)
+    is_sequence = cls is not None and cls.domain == "sequence"
+    return Several(tuple(y_true)) if is_sequence and is_nested(y_true) else y_true
+
+
 def named(tree: Any, y_pred: Any) -> Any:
     """`tree` with dicts for named tuples; where `y_pred` has one, a plain tuple has its order."""
     if not is_nested(tree):
@@ -121,16 +126,22 @@ def _takes_several(tree: Any) -> type[Loss] | None:
     if isinstance(tree, list):
         each = [_takes_several(child) for child in tree]
         return each[0] if each and all(each) else None
+    cls = _class(tree)
+    return cls if cls is not None and cls.predicted else None
+
+
+def _class(tree: Any) -> type[Loss] | None:
+    """Of which class a loss will be; None for functions of users, and for what is not one loss."""
     found = tree.identifier if isinstance(tree, Leaf) else None
     found = registry.get(found) if isinstance(found, str) else found
-    cls = type(found) if isinstance(found, Loss) else class_of(found)
-    return cls if cls is not None and cls.predicted else None
+    return type(found) if isinstance(found, Loss) else class_of(found)
 
 
 def keyed(loss: Any, path: Path = ()) -> Any:
     """The structure of `loss` with a `Leaf` for each loss."""
     if isinstance(loss, Mapping) and "class_name" not in loss:
-        return {k: keyed(v, (*path, k)) for k, v in loss.items()}
+        # The order in which a jitted function is given a dict: so terms have the same names there.
+        return {k: keyed(v, (*path, k)) for k, v in sorted(loss.items())}
     if isinstance(loss, (list, tuple)):
         return [keyed(v, (*path, i)) for i, v in enumerate(loss)]
     return Leaf(losses.get(loss) if isinstance(loss, (Mapping, type)) else loss, _key(path))

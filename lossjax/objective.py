@@ -25,6 +25,7 @@ from lossjax._outputs import (
     is_named,
     is_nested,
     joined,
+    joined_truth,
     keyed,
     matched,
     named,
@@ -132,6 +133,19 @@ class Totals:
         return Totals(tuple(map(merged, self.parts)), self.terms)
 
 
+def split(tree: Any) -> tuple[list[Any], Any]:
+    """The numbers among the leaves; and names, functions and the structure, which are no arrays."""
+    flat, structure = jax.tree.flatten(tree)
+    choices = tuple(x if isinstance(x, str) or callable(x) else None for x in flat)
+    return [x for x, c in zip(flat, choices, strict=True) if c is None], (structure, choices)
+
+
+def unsplit(aux: Any, numbers: Any) -> Any:
+    """What `split` took apart."""
+    (structure, choices), rest = aux, iter(numbers)
+    return jax.tree.unflatten(structure, [next(rest) if c is None else c for c in choices])
+
+
 class _Function(Loss):
     """A plain function of (y_true, y_pred) as a loss, as Keras's `compile` takes it."""
 
@@ -196,20 +210,16 @@ class Objective:
 
     def tree_flatten(self) -> tuple[list[Any], Any]:
         """Numbers, and everything else."""
-        flat, tree = jax.tree.flatten((self.loss, self.weights))
-        choices = [x if isinstance(x, str) or callable(x) else None for x in flat]
-        numbers = [x for x, choice in zip(flat, choices, strict=True) if choice is None]
+        numbers, aux = split((self.loss, self.weights))
         dicts = (tuple(self.class_weight.items()), tuple(self.regularizers.items()))
-        return numbers, (tree, tuple(choices), dicts, tuple(self.output_names), self.log_terms)
+        return numbers, (aux, dicts, tuple(self.output_names), self.log_terms)
 
     @classmethod
     def tree_unflatten(cls, aux: Any, numbers: Any) -> "Objective":
         """What `tree_flatten` took apart."""
-        tree, choices, (class_weight, regularizers), output_names, log_terms = aux
-        rest = iter(numbers)
-        flat = [next(rest) if choice is None else choice for choice in choices]
+        choices, (class_weight, regularizers), output_names, log_terms = aux
         objective = object.__new__(cls)
-        objective.loss, objective.weights = jax.tree.unflatten(tree, flat)
+        objective.loss, objective.weights = unsplit(choices, numbers)
         objective.class_weight, objective.regularizers = dict(class_weight), dict(regularizers)
         objective.output_names, objective.log_terms = list(output_names), log_terms
         return objective
@@ -305,6 +315,17 @@ class Objective:
         logs = {"loss": loss} | {k: logs[k] for k in sorted(logs) if k not in hidden}
         return Result(loss, terms, shares, logs)
 
+    def weighed(self, totals: Totals) -> Totals:
+        """The terms times their weights of step 0, to be added up as they are."""
+
+        def times(term: Term, part: Any) -> Any:
+            if isinstance(part, Whole):
+                return dataclasses.replace(part, value=self._weighed(term.key, part.value, 0, None))
+            return dataclasses.replace(part, sum=self._weighed(term.key, part.sum, 0, None))
+
+        parts = tuple(map(times, totals.terms, totals.parts))
+        return Totals(parts, tuple(term._replace(key=None) for term in totals.terms))
+
     def _weighed(self, key: str | None, value: Array, step: Input, log_variances: Any) -> Array:
         weight = 1.0 if key is None else self.weights[key]
         if is_learned(weight):
@@ -336,8 +357,9 @@ class Objective:
 
     def inputs(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The same in one structure, in which each output is an array, or what one loss takes."""
-        outputs = joined(self._tree(y_pred), y_pred)
-        y_true = self._ordered(named(y_true, y_pred), outputs)
+        tree = self._tree(y_pred)
+        outputs = joined(tree, y_pred)
+        y_true = joined_truth(tree, self._ordered(named(y_true, y_pred), outputs))
         return Compared(y_true, outputs, named(sample_weight, y_pred), named(mask, y_pred))
 
     def compared(self, *trees: Any) -> Iterator[tuple[Loss, Compared]]:
@@ -443,7 +465,7 @@ def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
     """The loss that Keras's `compile` makes of an identifier, its name included."""
     name = identifier if isinstance(identifier, str) else None
     if name and name.lower() in ("crossentropy", "ce"):
-        identifier = _crossentropy(jnp.shape(y_true), jnp.shape(y_pred))
+        identifier = crossentropy(jnp.shape(y_true), jnp.shape(y_pred))
     found = losses.get(identifier)
     if isinstance(found, Loss):
         return found
@@ -452,7 +474,7 @@ def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
     return _Function(function=found, name=name) if cls is None else cls(name=name)
 
 
-def _crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
+def crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
     if y_pred[-1:] == (1,):
         return "binary_crossentropy"
     is_sparse = len(y_true) < len(y_pred) or (y_true[-1] == 1 and y_pred[-1] > 1)

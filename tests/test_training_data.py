@@ -277,7 +277,7 @@ def test_integers_in_training(state):
 def test_integers_with_64_bits_are_kept():
     y = np.full((22, 1), 2**53 + 1)
     with jax.enable_x64(True):
-        truth = Truth(training.step.as_objective("mae"), {}, jax.ShapeDtypeStruct((22, 1), float))
+        truth = Truth(training.step.as_objective("mae"), jax.ShapeDtypeStruct((22, 1), float))
         kept = truth("", Batch(X, y), look=True)
         assert kept.y.dtype == np.int64
     np.testing.assert_array_equal(kept.y, y)
@@ -329,15 +329,6 @@ def test_labels_that_are_right(classifier):
         training.evaluate(classifier, ignoring, (X, changed(LABELS, 4)))
 
 
-def test_labels_of_metrics_are_not_weighed(classifier):
-    counts = np.arange(22) != 7
-    data = {"x": X, "y": changed(LABELS, 4), "sample_weight": counts.astype("f")}
-    with pytest.raises(ValueError, match=r"evaluate: metric 'ce': y holds 4 at \[7\]"):
-        training.evaluate(classifier, CE, data, metrics={"ce": CE})
-    got = training.evaluate(classifier, CE, data | {"mask": counts}, metrics={"ce": CE})
-    assert set(got) == {"loss", "ce"}
-
-
 def shapes(*outputs):
     found = tuple(jax.ShapeDtypeStruct(shape, "float32") for shape in outputs)
     return found if len(found) > 1 else found[0]
@@ -347,7 +338,7 @@ def looked(objective, y, y_pred, sample_weight=None, mask=None):
     """What the first look at a batch says."""
     batch = Batch(np.zeros(len(jax.tree.leaves(y)[0])), y, sample_weight, mask)
     with pytest.raises(ValueError, match=r"^fit: y") as raised:
-        Truth(training.step.as_objective(objective), {}, y_pred)("fit", batch, look=True)
+        Truth(training.step.as_objective(objective), y_pred)("fit", batch, look=True)
     return str(raised.value)
 
 
@@ -358,7 +349,7 @@ def test_labels_of_every_kind_of_loss():
     kept, taken_out = np.ones(grid.shape), np.where(grid == 7, 0, 1)
     column = grid[:, None]
     assert "7 at [1, 0, 2, 4]" in looked(pixels, column, shapes((2, 7, 3, 5)), kept)
-    truth = Truth(training.step.as_objective(pixels), {}, shapes((2, 7, 3, 5)))
+    truth = Truth(training.step.as_objective(pixels), shapes((2, 7, 3, 5)))
     for weighed in ((taken_out, None), (None, taken_out), (kept, taken_out[..., None])):
         batch = Batch(grid, column, *weighed)
         assert truth("fit", batch, look=True) is batch
@@ -368,11 +359,14 @@ def test_labels_of_every_kind_of_loss():
         "y holds -1 at [1, 1], but the output has 4 classes, 0 to 3. Class 0 is the blank, and "
         "fills short rows up."
     )
-    truth = Truth(training.step.as_objective(losses.CTC()), {}, shapes((2, 9, 4)))
+    truth = Truth(training.step.as_objective(losses.CTC()), shapes((2, 9, 4)))
     steps = np.arange(9) < np.array([[7], [0]])  # the second sample has none
     for mask in (steps, steps[:, 0], steps[:, :1]):
         assert truth("fit", Batch(words, words, mask=mask), look=True).y is words
     assert "-1 at [1, 1]" in looked(losses.CTC(), words, shapes((2, 9, 4)), mask=~steps)
+    lengths = np.array([2, 1])
+    assert truth("fit", Batch(words, (words, lengths)), look=True).y[0] is words
+    assert "y[0] holds -1" in looked(losses.CTC(), (words, lengths + 1), shapes((2, 9, 4)))
     of_ids = losses.Circle()
     assert "Number the classes" in looked(of_ids, LABELS + 2**40, shapes((22, 3)))
     q = losses.CategoricalGeneralizedCrossEntropy()
@@ -382,7 +376,7 @@ def test_labels_of_every_kind_of_loss():
     y = {"b": LABELS, "a": np.full((22, 1), 2**40)}
     out = {"a": shapes((22, 1)), "b": shapes((22, 3))}
     assert "y['b'] holds 3 at [3], but the output has 3 classes" in looked(both, y, out)
-    with_four = Truth(both, {}, out | {"b": shapes((22, 4))})
+    with_four = Truth(both, out | {"b": shapes((22, 4))})
     found = with_four("fit", Batch(X, y), look=True).y
     assert (found["a"].dtype, found["b"].dtype) == (np.float32, np.int64)
 
@@ -393,7 +387,7 @@ def test_labels_of_a_vocabulary():
     def truth(loss, y, mask=None):
         objective = training.step.as_objective(loss)
         pair = shapes((2, 4, 8), (50, 8))
-        return Truth(objective, {}, pair)("fit", Batch(y, y, mask=mask), look=True)
+        return Truth(objective, pair)("fit", Batch(y, y, mask=mask), look=True)
 
     y = changed(np.zeros((2, 4), int), 50, at=(1, 0))
     with pytest.raises(ValueError, match=r"50 at \[1, 0\], but the output has 50 classes"):

@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 
 import lossjax
 from lossjax import Objective, losses, training
+from lossjax.training.metrics import Metrics
 
 ROWS = 24
 RNG = np.random.default_rng(0)
@@ -105,9 +106,9 @@ def test_the_first_pass_runs_no_model():
     batch = training.data.Batch(X, Y, WEIGHT)
     state = training.init(Network("float32"), optax.sgd(1.0))
     for loss, passes in (("mse", 1), (losses.Dice(), 2)):
-        program = training.step._step.lower(state, batch, Objective(loss), {}, 4).compile()
+        program = training.step._step.lower(state, batch, Objective(loss), Metrics(), 4).compile()
         dots = program.as_text().count(" dot(")
-        once = training.step._step.lower(state, batch, Objective(loss), {}, 1).compile()
+        once = training.step._step.lower(state, batch, Objective(loss), Metrics(), 1).compile()
         assert dots == once.as_text().count(" dot(") + 2 * (passes - 1)
 
 

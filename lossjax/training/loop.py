@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -11,7 +11,9 @@ import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
+from lossjax import _check
 from lossjax._types import Array
+from lossjax._words import told
 from lossjax.objective import Objective
 from lossjax.training import means
 from lossjax.training.batch import Batch
@@ -28,15 +30,17 @@ from lossjax.training.data import (
 from lossjax.training.data import split as split_rows
 from lossjax.training.evaluation import Evaluation, prepared
 from lossjax.training.history import History
+from lossjax.training.metrics import Metrics
 from lossjax.training.progress import Bar
-from lossjax.training.state import State
-from lossjax.training.step import Metrics, as_metrics, as_objective, update
+from lossjax.training.state import State, checked_state
+from lossjax.training.step import as_objective, columns, update
 
 CHECK = 512  # steps between two looks at whether the loss is finite
 STEPS_PER_CALL = 16
 SMALL = 2e7  # flops of a step that may take less time than calling it
 
 
+@told
 def fit(
     state: State,
     objective: Any,
@@ -46,7 +50,7 @@ def fit(
     batch_size: int = 32,
     validation: Any = None,
     validation_split: float = 0.0,
-    metrics: Mapping[str, Any] | None = None,
+    metrics: Any = None,
     callbacks: Sequence[Any] = (),
     steps_per_epoch: int | None = None,
     accumulate: int = 1,
@@ -68,8 +72,8 @@ def fit(
     Rows of arrays are shuffled by `seed` and the number of the epoch; of iterables, nothing is.
     A short batch is filled up with rows that have no influence, unless the loss couples samples.
 
-    `validation` is data too, or the last `validation_split` of the rows. `metrics` are, by name,
-    functions of (y_true, y_pred) with one value a sample, or what a loss may be. `callbacks` are
+    `validation` is data too, or the last `validation_split` of the rows. `metrics` are described
+    by `lossjax.training.metrics.Metrics`: ["accuracy", "mae"], {"name": function}. `callbacks` are
     called with (epoch, logs, state); one that returns a text ends training. `accumulate` and
     `mesh` are those of `make_step`. `steps_per_call` steps are one call of the device, by default
     16 where a step is short and holds no convolution on a CPU, else one. `prefetch` batches of an
@@ -79,7 +83,9 @@ def fit(
     Ctrl-C, and with `stop_on_nan` a loss that is not finite, end training early with what there
     is; `history.stopped` says why. The state passed in stays as it is.
     """
-    objective, scored, mesh = as_objective(objective), as_metrics(metrics), automatic(mesh)
+    checked_state("fit", state)
+    accumulate = _check.whole("fit", "accumulate", accumulate, 1)
+    objective, scored, mesh = as_objective(objective), Metrics(metrics), automatic(mesh)
     if validation_split:
         data, validation = split_rows(data, validation_split, validation)
     batches = source(
@@ -185,7 +191,7 @@ def _compiled(
     def one(leaves: list[Array], sums: Array, batch: Batch) -> tuple[list[Array], Array]:
         state = jax.tree.unflatten(tree, leaves)
         new, result, scores = update(state, batch, objective, metrics, accumulate)
-        logs = result.logs | scores
+        logs = columns(result, scores, batch)
         return jax.tree.leaves(new), means.add(sums, [logs[name] for name in names], batch, state)
 
     def many(leaves: list[Array], sums: Array, batches: Batch) -> tuple[list[Array], Array]:

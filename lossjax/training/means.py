@@ -19,6 +19,9 @@ from lossjax._types import Array
 from lossjax.training.batch import Batch
 from lossjax.training.state import State
 
+# A log of the first name is to be divided by one of the second; then the exponential may be due.
+WEIGHT, EXP_WEIGHT = " (weight)", " (weight of the logarithm)"
+
 
 def zeros(count: int) -> Array:
     """Nothing seen yet of `count` logs."""
@@ -50,7 +53,16 @@ def read(sums: Any, names: Sequence[str]) -> dict[str, float]:
     """The means so far; waits for the device."""
     new, lost, _ = np.array(jax.device_get(sums), np.float64)
     exact = new + np.where(np.isfinite(lost), lost, 0)
-    return {name: float(exact[i] / exact[0]) for i, name in enumerate(names, 1)}
+    means = {name: exact[i] / exact[0] for i, name in enumerate(names, 1)}
+    for name in names:
+        for weight in (name + WEIGHT, name + EXP_WEIGHT):
+            if weight in means:
+                divisor = means.pop(weight)
+                means[name] = means[name] / divisor if divisor else 0.0
+                if weight.endswith(EXP_WEIGHT):
+                    with np.errstate(over="ignore"):
+                        means[name] = np.exp(means[name])
+    return {name: float(value) for name, value in means.items()}
 
 
 def trouble(sums: Any, names: Sequence[str]) -> tuple[int, list[str]]:

@@ -1,6 +1,6 @@
 """What the losses take `y` for: class numbers, which must exist, or numbers, which must fit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -13,9 +13,8 @@ from lossjax.training.batch import Batch, beyond, named
 
 
 class _Labels(NamedTuple):
-    """What holds the class numbers of one loss, or of a metric; the others are of its output."""
+    """What holds the class numbers of one loss, and what else is of its output."""
 
-    who: str
     loss: Loss
     here: Compared
 
@@ -36,14 +35,14 @@ def _held() -> np.dtype[Any]:
 
 
 class Truth:
-    """The losses and metrics of a model whose outputs have these shapes.
+    """The losses of a model whose outputs have these shapes.
 
     Labels are looked at here since inside a loss, which is traced, one that is out of range can
     only be a sample with loss 0.
     """
 
-    def __init__(self, objective: Objective, metrics: Mapping[str, Objective], y_pred: Any) -> None:
-        self.objective, self.metrics, self.y_pred = objective, metrics, y_pred
+    def __init__(self, objective: Objective, y_pred: Any) -> None:
+        self.objective, self.y_pred = objective, y_pred
 
     def __call__(self, where: str, batch: Batch, look: bool) -> Batch:
         """The batch with a `y` that JAX can hold; its labels are looked at where `look` says so.
@@ -72,17 +71,13 @@ class Truth:
         """ValueError for a class number that the output does not have, unless nothing counts it."""
         for found in self._labels(batch):
             name = next((name for name, a in named(batch) if a is found.y), "y")
-            _look(where + found.who, name, found)
+            _look(where, name, found)
 
     def _labels(self, batch: Batch) -> Iterator[_Labels]:
-        objectives = {"": self.objective}
-        objectives |= {f": metric {name!r}": metric for name, metric in self.metrics.items()}
-        for who, objective in objectives.items():
-            weight = None if who else batch.sample_weight  # metrics are not weighed
-            for loss, here in objective.compared(batch.y, self.y_pred, weight, batch.mask):
-                found = _Labels(who, loss, here)
-                if loss.domain in LABELLED and hasattr(found.y, "dtype"):
-                    yield found
+        trees = (batch.y, self.y_pred, batch.sample_weight, batch.mask)
+        for found in map(_Labels._make, self.objective.compared(*trees)):
+            if found.loss.domain in LABELLED and hasattr(found.y, "dtype"):
+                yield found
 
 
 def _look(where: str, name: str, labels: _Labels) -> None:
