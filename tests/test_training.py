@@ -328,7 +328,7 @@ def test_ctrl_c_returns_what_there_is(state):
             (X, Y),
             {"batch_size": 0},
             ValueError,
-            "batch_size must be a whole number, at least 1, got 0",
+            "batch_size must be a whole number of at least 1, got 0",
         ),
         ((X, 3.0), {}, ValueError, "y must be an array with one row a sample, got 3.0"),
         ({"x": X, "z": Y}, {}, ValueError, r"keys x, y, sample_weight, mask, got \['z'\]"),

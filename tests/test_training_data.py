@@ -210,13 +210,14 @@ def test_a_list_of_arrays_is_not_guessed_at(state, arrays):
 
 @pytest.mark.parametrize("size", [2.5, 32.0, True, 0, -1, "32", None])
 def test_batch_size(state, size):
-    text = "batch_size must be a whole number, at least 1, got "
+    text = "batch_size must be a whole number of at least 1, got "
+    kind = ValueError if type(size) is int else TypeError
     for data in ((X, Y), [(X, Y)]):
-        with pytest.raises(ValueError, match=f"fit: {text}{size!r}"):
+        with pytest.raises(kind, match=f"fit: {text}{size!r}"):
             training.fit(state, "mse", data, batch_size=size)
-        with pytest.raises(ValueError, match=f"evaluate: {text}"):
+        with pytest.raises(kind, match=f"evaluate: {text}"):
             training.evaluate(state, "mse", data, batch_size=size)
-        with pytest.raises(ValueError, match=f"predict: {text}"):
+        with pytest.raises(kind, match=f"predict: {text}"):
             training.predict(state, data, batch_size=size)
 
 

@@ -84,8 +84,11 @@ def checked(where: str, batch: Batch) -> Batch:
 def named(batch: Batch) -> Iterator[tuple[str, Any]]:
     """The arrays of a batch with names such as x or y['size']."""
     for field, tree in zip(Batch._fields, batch, strict=True):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            yield field + jax.tree_util.keystr(path), leaf
+        if isinstance(tree, np.ndarray | jax.Array):  # all of this is done for every step
+            yield field, tree
+        elif tree is not None:
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+                yield field + jax.tree_util.keystr(path), leaf
 
 
 def padded(batch: Batch, size: int) -> Batch:
@@ -106,6 +109,11 @@ def beyond(a: Any, held: Any) -> bool:
 
 
 def _arrays(where: str, field: str, tree: Any) -> Any:
+    if tree is None:
+        return None
+    if isinstance(tree, np.ndarray | jax.Array):
+        return _array(where, field, field, tree)
+
     def convert(path: Any, leaf: Any) -> Any:
         return _array(where, field, field + jax.tree_util.keystr(path), leaf)
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from lossjax import _check
 from lossjax.training.batch import Batch, as_batch, as_inputs, checked, is_array, padded
 from lossjax.training.truth import Truth
 
@@ -263,7 +264,7 @@ def source(
     shared: bool = False,
 ) -> Arrays | Stream:
     """Batches of whatever data is: arrays in memory, or something to iterate over."""
-    _check_size(where, size)
+    size = _check.whole(where, "batch_size", size, 1)
     batch = _rows(where, data)
     if batch is None:
         return Stream(where, data, multiple=multiple, steps=steps)
@@ -272,21 +273,13 @@ def source(
 
 def inputs(where: str, x: Any, size: int) -> Arrays | Stream:
     """Batches of inputs: rows of an array, tuple or dict of these; or the x of an iterable's."""
-    _check_size(where, size)
+    size = _check.whole(where, "batch_size", size, 1)
     if isinstance(x, Mapping):
         return Arrays(where, as_inputs(where, x), size)
     if isinstance(x, tuple) or is_array(x):
         return Arrays(where, Batch(x), size)
     _check_iterable(where, x)
     return Stream(where, x, read=as_inputs)
-
-
-def _check_size(where: str, size: Any) -> None:
-    is_whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
-    if not is_whole or size < 1:
-        raise ValueError(
-            f"{where}: batch_size must be a whole number, at least 1, got {size!r:.80}."
-        )
 
 
 def _rows(where: str, data: Any) -> Batch | None:
