@@ -89,8 +89,6 @@ class Loss:
     # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
     # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
     couples: ClassVar[str | None] = None
-    # What a truth that does not count is replaced by, where it would matter to other samples.
-    neutral: ClassVar[float | None] = None
     # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
     predicted: ClassVar[dict[str, bool]] = {}
 
@@ -274,24 +272,25 @@ class Loss:
         where = type(self).__name__
         if self.couples == "pairs":
             return inputs._replace(where=_reduce.who_counts(where, inputs))
-        alive = _reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
+        values = jax.lax.stop_gradient(self._values(inputs))
+        alive = _reduce.alive(where, values.shape, inputs.weight, inputs.mask)
         # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
         by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
-        harmless = _reduce.defused if self.couples is None or by_hyper else _reduce.guarded
+        harmless = _reduce.defused
+        if self.couples is not None and not by_hyper:
+            # A weight of 0 may be differentiated, and with it the derivative of its sample.
+            alive = alive if inputs.weight is None else alive | jnp.isfinite(values)
+            harmless = _reduce.guarded
         axis = getattr(self, "axis", -1)
-        return _reduce.disarmed(inputs, harmless, alive, axis, self.neutral)
+        return _reduce.disarmed(inputs, alive, axis, harmless, harmless)
+
+    def _values(self, inputs: Inputs) -> Array:
+        found = self._call(inputs)
+        return jnp.asarray(found[0] if isinstance(found, tuple) else found)
 
     def _shape(self, inputs: Inputs) -> tuple[int, ...]:
         """The shape of the values per sample."""
-
-        def values(y_true: Any, y_pred: Any) -> Any:
-            found = self._call(inputs._replace(y_true=y_true, y_pred=y_pred))
-            return found[0] if isinstance(found, tuple) else found
-
-        try:
-            return jnp.shape(jax.eval_shape(values, inputs.y_true, inputs.y_pred))
-        except jax.errors.JAXTypeError:  # NumPy in a loss of a user's, which needs numbers
-            return jnp.shape(values(inputs.y_true, inputs.y_pred))
+        return jax.eval_shape(self._values, inputs).shape
 
     def _call(self, inputs: Inputs) -> Any:
         if inputs.where is None:

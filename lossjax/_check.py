@@ -127,6 +127,18 @@ def joint_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
         return None
 
 
+def same_rank(where: str, y_true: Array, y_pred: Array, axis: Axis) -> tuple[Array, Array]:
+    """Both with axes of size 1 in front where one has fewer; `axis` must mean the same in both."""
+    if y_true.ndim != y_pred.ndim and np.any(np.atleast_1d(-1 if axis is None else axis) >= 0):
+        raise ValueError(
+            f"{where}: y_true and y_pred need as many axes where axis is counted from the front, "
+            f"got {y_true.shape} and {y_pred.shape} with axis={axis}. Count it from the end."
+        )
+    ndim = max(y_true.ndim, y_pred.ndim)
+    y_true, y_pred = (y.reshape((1,) * (ndim - y.ndim) + y.shape) for y in (y_true, y_pred))
+    return y_true, y_pred
+
+
 def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """As `pair`, for losses whose shapes must be equal."""
     y_pred = prediction(where, y_pred)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -75,14 +75,7 @@ def defused(x: Array, alive: Array) -> Array:
     return jnp.where(alive | jnp.isfinite(x), x, 1)
 
 
-def _alive_alone(f: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """f(x, alive) with the derivative of x where alive, and 0 elsewhere, whatever f does there."""
-    g = jax.custom_jvp(f)
-    g.defjvp(lambda args, tangents: (g(*args), jnp.where(args[1], tangents[0], 0)))
-    return g
-
-
-@_alive_alone
+@jax.custom_jvp
 def guarded(x: Array, alive: Array) -> Array:
     """`x` itself, without derivative in entries that count for nothing, whatever they hold.
 
@@ -91,10 +84,7 @@ def guarded(x: Array, alive: Array) -> Array:
     return x
 
 
-@_alive_alone
-def _counted(values: Array, alive: Array) -> Array:
-    # Traced, the derivative would wait for the values: a second pass over the inputs.
-    return jnp.where(alive | jnp.isfinite(values), values, 0)
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
 
 
 def alive(where: str, shape: tuple[int, ...], weight: Array | None, mask: Array | None) -> Array:
@@ -132,27 +122,28 @@ def entries(
     return jnp.any(rows, grown, keepdims=True) if grown else rows
 
 
+Disarm: TypeAlias = Callable[[Array, Array], Array]
+
+
 def disarmed(
-    inputs: Inputs,
-    harmless: Callable[[Array, Array], Array],
-    alive: Array,
-    axis: Axis,
-    neutral: float | None,
+    inputs: Inputs, alive: Array, axis: Axis, of_true: Disarm, of_pred: Disarm | None = None
 ) -> Inputs:
-    """The inputs with `harmless(x, alive)` for every array x of floats, entry by entry."""
+    """The inputs with `of_true(x, alive)` and `of_pred(x, alive)` for their arrays x of floats.
+
+    `alive` comes as one entry a value and is handed on as one for each entry of x.
+    """
     t, p = inputs.y_true, inputs.y_pred
     like = None
     if isinstance(t, jax.Array) and isinstance(p, jax.Array) and _is_float(t):
         like = _check.joint_shape(t.shape, p.shape)
 
-    def leaf(x: Array, neutral: float | None = None) -> Array:
+    def of(disarm: Disarm, x: Array) -> Array:
         rows = entries(alive, x.shape, axis, like) if _is_float(x) else None
-        if rows is None:
-            return x
-        return harmless(x, rows) if neutral is None else jnp.where(rows, x, neutral)
+        return x if rows is None else disarm(x, rows)
 
-    t = jax.tree.map(functools.partial(leaf, neutral=neutral), t)
-    return inputs._replace(y_true=t, y_pred=jax.tree.map(leaf, p))
+    t = jax.tree.map(functools.partial(of, of_true), t)
+    p = p if of_pred is None else jax.tree.map(functools.partial(of, of_pred), p)
+    return inputs._replace(y_true=t, y_pred=p)
 
 
 def _is_float(x: Array) -> bool:
@@ -195,7 +186,7 @@ def weigh(
         _check.weights_fit(where, values.shape, weight.shape)
         shape = jnp.broadcast_shapes(values.shape, weight.shape)  # of a loss for the whole batch
         alive = jnp.broadcast_to(weight != 0, shape)
-        values = _counted(jnp.broadcast_to(values, shape), alive) * weight
+        values = jnp.where(alive | jnp.isfinite(values), values, 0) * weight
     if mask is not None:
         values, mask = _check.aligned(values, _check.aligned(unweighed, mask)[1])
         _check.weights_fit(where, values.shape, mask.shape)

@@ -5,6 +5,7 @@ input is never kept, only made again.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jax import numpy as jnp
 from lossjax._fusion import (
     added,
     again,
+    at_least,
     at_most,
     bounded,
     derivative,
@@ -72,6 +74,9 @@ def _normalised_jvp(
     out = normalised(how, h, axis, x, *others)
     stats = how.stats(x, axis)
     k = len(stats)
+    # An x that is broadcast along `axis` is several times in the sum, and once in its statistics.
+    shape = jnp.broadcast_shapes(*(a.shape for a in (x, *others) if a is not None))
+    copies = (math.prod(shape) // max(1, out.size)) // max(1, x.size // max(1, stats[0].size))
 
     def slope(i: int, x: Array, *rest: Array) -> Array:
         return derivative(h, (how.value(x, *rest[:k]), *rest[k:]), i)
@@ -83,7 +88,7 @@ def _normalised_jvp(
     terms = []
     if is_live(dx):
         # finite, so that the reduction and the loop after it are not merged
-        (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)))
+        (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)) / copies)
         inner = how.slope(slope(0, y, *rest), y, *rest[:k])
         terms.append(lifted(dx) * (inner - how.spread(total, y, *rest[:k])))
     for i, d in enumerate(dothers, 1):
@@ -97,7 +102,11 @@ normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def largest_of(f: Callable[..., Array], axis: int, *xs: Array) -> Array:
-    """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative."""
+    """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative.
+
+    A tie is what is as large but for rounding: compared with the value that it was taken from, the
+    largest may differ from itself where XLA contracts a product and a difference.
+    """
     return jnp.squeeze(row_max(f, axis, 0, *xs), axis)
 
 
@@ -106,9 +115,14 @@ def _largest_of_jvp(
 ) -> tuple[Array, Array]:
     out = largest_of(f, axis, *primals)
     top = jnp.expand_dims(lax.stop_gradient(out), axis)
-    ties = row_sum(lambda top, *xs: looped(1 - step(top - f(*xs))), axis, 1, top, *primals)
+    top = top - 4 * jnp.finfo(top.dtype).eps * jnp.abs(top)
+
+    def is_tie(top: Array, *xs: Array) -> Array:
+        return looped(1 - step(at_least(0.0, top - f(*xs))))
+
+    ties = row_sum(is_tie, axis, 1, top, *primals)
     top, ties, *xs = again(top, ties, *primals)
-    won = jnp.where(f(*xs) == top, 1 / ties, 0)
+    won = jnp.where(f(*xs) >= top, 1 / ties, 0)
     live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
     terms = [lifted(d) * (won * derivative(f, xs, i)) for i, d in live]
     axes = moved(axis, primals[0].ndim)

@@ -475,7 +475,7 @@ def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
 
 
 def crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
-    if y_pred[-1:] == (1,):
+    if y_pred[-1:] == (1,) or len(y_pred) < 2:
         return "binary_crossentropy"
     is_sparse = len(y_true) < len(y_pred) or (y_true[-1] == 1 and y_pred[-1] > 1)
     return "sparse_categorical_crossentropy" if is_sparse else "categorical_crossentropy"

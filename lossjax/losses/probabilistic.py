@@ -356,7 +356,7 @@ def categorical_focal_crossentropy(
     where = "categorical_focal_crossentropy"
     _check.not_bool(where, axis)
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.pair(where, y_true, y_pred)
+    t, p = _check.same_rank(where, *_check.pair(where, y_true, y_pred), axis)
     _warn_of_one_class(where, p)
     alpha = jnp.asarray(alpha, p.dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
@@ -426,16 +426,17 @@ def sparse_categorical_crossentropy(
     p = _check.prediction(where, y_pred)
     _check.class_axis(where, p, axis)
     labels = _check.aligned_labels(where, y_true, p, axis)
-    ignore_class, valid = _check.ignored(where, ignore_class), None
+    ignore_class = _check.ignored(where, ignore_class)
+    valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
-        valid = ~_check.is_among(labels, ignore_class)
-        p = _reduce.guarded(p, jnp.expand_dims(valid, axis))
+        valid &= ~_check.is_among(labels, ignore_class)
+    p = _reduce.guarded(p, jnp.expand_dims(valid, axis))
     if from_logits:
         values = _rows.label_cross_entropy(labels, p, axis)
     else:
-        picked, exists = _numerics.pick(p, labels, axis)
-        values = jnp.where(exists, -jnp.log(_clipped_share(picked, jnp.sum(p, axis))), 0)
-    return values if valid is None else jnp.where(valid, values, 0)
+        picked, _ = _numerics.pick(p, labels, axis)
+        values = -jnp.log(_clipped_share(picked, jnp.sum(p, axis)))
+    return jnp.where(valid, values, 0)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -480,6 +481,7 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     labels = _check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = _numerics.pick(p, labels, -1)
+    picked = _reduce.guarded(picked, exists)
     return jnp.where(exists, _numerics.box_cox(picked, q), 1 / q)
 
 

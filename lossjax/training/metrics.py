@@ -111,7 +111,7 @@ class Metrics:
         for metric in jax.tree.leaves(asked, is_leaf=_is_metric):
             if not (_is_metric(metric) or callable(metric)):
                 raise ValueError(
-                    f"metrics: a metric is a loss, one of {', '.join(_STANDARD)}, or a function of "
+                    f"metrics: a metric is a loss, {', '.join(_STANDARD[:4])} or a function of "
                     f"(y_true, y_pred) with one value a sample, got {str(metric)[:60]!r}."
                     f"{_check.nearest(str(metric)[:60], [*_STANDARD, *registry])}"
                 )
