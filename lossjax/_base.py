@@ -3,13 +3,13 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check, _reduce
+from lossjax import _check, _reduce, _words
 from lossjax._reduce import Inputs, Total
 from lossjax._types import Array, Input, Reduction
 
@@ -118,6 +118,11 @@ class Loss:
         for name in names:
             if not name.startswith("_"):  # a private class is a base for others
                 _register_name(name, cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Only looks at the names: the fields are set by the dataclass's `__init__`."""
+        _words.check(cls.__name__, kwargs, cls.__dataclass_fields__)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         where = type(self).__name__
@@ -233,10 +238,13 @@ class Loss:
 
         They are masked, not weighed with 0: "sum_over_batch_size" would still count them.
         """
-
         if mask is None:
-            ndim = len(self._shape(self._prepare(y_true, y_pred, None, None))) or rows.ndim
-            return y_true, y_pred, sample_weight, _reduce.leading(rows, ndim)
+            shape = self._shape(self._prepare(y_true, y_pred, None, None))
+            mask = _reduce.leading(rows, len(shape) or rows.ndim)
+            if sample_weight is None and shape:
+                # One entry a value: "mean_with_sample_weight" divides by the entries of the mask.
+                mask = jnp.broadcast_to(mask, (len(rows), *shape[1:]))
+            return y_true, y_pred, sample_weight, mask
         mask = jnp.asarray(mask).astype(bool)
         return y_true, y_pred, sample_weight, mask & _reduce.leading(rows, mask.ndim)
 

@@ -411,6 +411,23 @@ def axis_name(where: str, value: Any) -> None:
         ) from error
 
 
+def several(where: str, y_pred: Any, names: tuple[str, ...]) -> None:
+    """`y_pred` is a tuple of the arrays `names`, of which the last may be left out."""
+    if isinstance(y_pred, (list, tuple)) and 0 <= len(names) - len(y_pred) <= 1:
+        return
+    got = f"{type(y_pred).__name__} {np.shape(y_pred) if _is_array(y_pred) else ''}".strip()
+    hint = ""
+    if isinstance(y_pred, dict):
+        got = f"a dict with the keys {sorted(map(str, y_pred))[:5]}"
+        hint = f" Pass ({', '.join(f'y_pred[{n!r}]' for n in names if n in y_pred)})."
+    elif isinstance(y_pred, (list, tuple)):
+        got = f"{len(y_pred)} arrays"
+    raise TypeError(
+        f"{where}: y_pred must be a tuple ({', '.join(names)}), whose last may be left out, got "
+        f"{got[:120]}.{hint}"
+    )
+
+
 def projection(
     where: str, hidden: tuple[int, ...], kernel: tuple[int, ...], layout: str, bias: Array | None
 ) -> None:
@@ -455,6 +472,28 @@ def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
             f"{where}: per_token_loss must return a single array to be reduced, got "
             f'{type(values).__name__}. Pass reduction="none" for several values a token.'
         )
+
+
+def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
+    """One class number a sample, of truths for a `y_pred` of `shape`: as they are, or one-hot."""
+    if y_true.ndim == 1:
+        return y_true
+    if loss.domain in ("label", "hidden") and y_true.shape == shape[:-1]:
+        return y_true
+    if y_true.shape[-1] == 1:
+        return y_true[..., 0]
+    if loss.domain in ("binary", "sign") and y_true.shape == shape:
+        raise ValueError(
+            f"Objective: `class_weight` would take y_true of shape {y_true.shape} for one-hot "
+            f"classes, where {type(loss).__name__} takes it for {shape[-1]} labels of a sample. "
+            f"Give `sample_weight`, or weigh within the loss."
+        )
+    if y_true.shape == shape or loss.domain == "hidden":
+        return jnp.argmax(y_true, -1)
+    raise ValueError(
+        f"Objective: `class_weight` needs one class for each sample, y_true of shape (B,), "
+        f"(B, 1) or one-hot as y_pred, got {y_true.shape}. Give `sample_weight`."
+    )
 
 
 def labels_or_targets(where: str, y_true: Array, tokens: tuple[int, ...], classes: int) -> None:

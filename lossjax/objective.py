@@ -8,25 +8,33 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from lossjax import _check, losses
 from lossjax._base import Loss, class_of, snake_case, static
 from lossjax._outputs import (
+    Compared,
     Leaf,
     Path,
     Weight,
-    at,
     different_structures,
     everywhere,
+    free,
     is_learned,
+    is_named,
     is_nested,
+    joined,
+    joined_truth,
     keyed,
     matched,
+    named,
+    paths,
     weights_of,
 )
 from lossjax._reduce import Total, leading
 from lossjax._types import Array, Input
+from lossjax._words import told
 
 __all__ = ["Objective", "Result", "Totals", "Whole", "add_loss"]
 
@@ -37,6 +45,7 @@ class Result(NamedTuple):
     `terms` holds every term before its weight; `shares` what each contributes, weight included,
     as a part of the sum of the sizes of all contributions. `logs` has Keras's names: "loss"
     alone if there is one loss, else "<output>_loss" for each too; and the terms that are no loss.
+    No two have one name: the later is `name_1`.
     """
 
     loss: Array
@@ -65,8 +74,21 @@ class Term(NamedTuple):
     """What a total belongs to: its name, the key of its weight (None: as it is), its dtype."""
 
     name: str
-    key: str | None
-    dtype: str | None
+    key: str | None = None
+    dtype: str | None = None
+    is_added: bool = True  # else it is logged alone
+
+
+class Output(NamedTuple):
+    """An output of a model: where it is, what logs call it, the first of its losses."""
+
+    path: Path
+    name: str
+    loss: Loss | None
+
+
+# Keys that a step and `fit` log beside the terms.
+RESERVED = ("loss", "shares")
 
 
 @jax.tree_util.register_dataclass
@@ -111,6 +133,19 @@ class Totals:
         return Totals(tuple(map(merged, self.parts)), self.terms)
 
 
+def split(tree: Any) -> tuple[list[Any], Any]:
+    """The numbers among the leaves; and names, functions and the structure, which are no arrays."""
+    flat, structure = jax.tree.flatten(tree)
+    choices = tuple(x if isinstance(x, str) or callable(x) else None for x in flat)
+    return [x for x, c in zip(flat, choices, strict=True) if c is None], (structure, choices)
+
+
+def unsplit(aux: Any, numbers: Any) -> Any:
+    """What `split` took apart."""
+    (structure, choices), rest = aux, iter(numbers)
+    return jax.tree.unflatten(structure, [next(rest) if c is None else c for c in choices])
+
+
 class _Function(Loss):
     """A plain function of (y_true, y_pred) as a loss, as Keras's `compile` takes it."""
 
@@ -136,9 +171,14 @@ class Objective:
     s being a parameter, the logarithm of a variance (Kendall et al. (2018), arXiv:1705.07115,
     eq. 10), which starts at 0 and which `training.init(..., objective=...)` trains too.
 
-    `class_weight` maps class numbers of a single output to weights of its samples; a class that
-    it leaves out weighs 1. `regularizers` are functions of the model's parameters, by name;
-    their values are added as they are. `output_names` name outputs that come as a list.
+    `class_weight` maps class numbers of a single output to weights of its samples, or is a list
+    or an array of them; a class that it leaves out weighs 1. `regularizers` are functions of the
+    model's parameters, by name; their values are added as they are. `output_names` name outputs
+    that come as a list; a named tuple has names and is addressed by them, like a dict. With
+    `log_terms` the terms of losses that have some (`LinearCrossEntropy`: cross_entropy, z_loss,
+    log_sum_exp, accuracy, entropy) are logged; they cost no second pass.
+
+    What a loss takes of several arrays, (hidden, kernel) of `LinearCrossEntropy`, is one output.
 
     It is a pytree: numbers among the weights and the hyperparameters of the losses are leaves.
 
@@ -150,39 +190,38 @@ class Objective:
     {'loss': 2.125, 'a_loss': 4.0, 'b_loss': 0.125}
     """
 
+    @told
     def __init__(
         self,
         loss: Any,
         weights: Any = None,
         *,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | Input | None = None,
         regularizers: Mapping[str, Callable[[Any], Any]] | None = None,
         output_names: list[str] | None = None,
+        log_terms: bool = False,
     ) -> None:
         self.loss = loss
         self.weights: dict[str, Weight] = dict(weights_of(keyed(loss), weights))
-        self.class_weight = {int(k): float(v) for k, v in (class_weight or {}).items()}
+        self.class_weight = _by_class(class_weight)
         self.regularizers = dict(regularizers or {})
         self.output_names = list(output_names or [])
+        self.log_terms = bool(log_terms)
 
     def tree_flatten(self) -> tuple[list[Any], Any]:
         """Numbers, and everything else."""
-        flat, tree = jax.tree.flatten((self.loss, self.weights))
-        choices = [x if isinstance(x, str) or callable(x) else None for x in flat]
-        numbers = [x for x, choice in zip(flat, choices, strict=True) if choice is None]
+        numbers, aux = split((self.loss, self.weights))
         dicts = (tuple(self.class_weight.items()), tuple(self.regularizers.items()))
-        return numbers, (tree, tuple(choices), dicts, tuple(self.output_names))
+        return numbers, (aux, dicts, tuple(self.output_names), self.log_terms)
 
     @classmethod
     def tree_unflatten(cls, aux: Any, numbers: Any) -> "Objective":
         """What `tree_flatten` took apart."""
-        tree, choices, (class_weight, regularizers), output_names = aux
-        rest = iter(numbers)
-        flat = [next(rest) if choice is None else choice for choice in choices]
+        choices, (class_weight, regularizers), output_names, log_terms = aux
         objective = object.__new__(cls)
-        objective.loss, objective.weights = jax.tree.unflatten(tree, flat)
+        objective.loss, objective.weights = unsplit(choices, numbers)
         objective.class_weight, objective.regularizers = dict(class_weight), dict(regularizers)
-        objective.output_names = list(output_names)
+        objective.output_names, objective.log_terms = list(output_names), log_terms
         return objective
 
     def log_variances(self) -> dict[str, Array]:
@@ -222,20 +261,25 @@ class Objective:
         auxiliary: Mapping[str, Any] | None = None,
     ) -> Totals:
         """Every term as a total. A row of the batch that is false in `rows` has no influence."""
+        inputs = self.inputs(y_true, y_pred, sample_weight, mask)
         found: dict[Term, Any] = {}
-        y_true = self._ordered(y_true, y_pred)
-        for path, leaf, name in self._named(y_true, y_pred):
-            t, p = at("y_true", y_true, path, y_pred), at("y_pred", y_pred, path, y_pred)
-            w, m = (
-                at(what, tree, path, y_pred)
-                for what, tree in (("sample_weight", sample_weight), ("mask", mask))
-            )
+        taken = set(RESERVED)
+
+        def add(name: str, total: Any, *how: Any) -> None:
+            name = free(name, taken)
+            taken.add(name)
+            found[Term(name, *how)] = total
+
+        for path, key, name, loss in self._losses(inputs):
+            here = inputs.at(path)
             if self.class_weight:
-                w = self._class_weights(t, p, w, y_pred)
-            loss = _resolve(leaf.identifier, t, p)
-            found[Term(name, leaf.key, loss.dtype)] = _loss_total(loss, t, p, w, m, rows)
+                here = here._replace(sample_weight=self._class_weights(loss, here, inputs))
+            total, terms = _total_and_terms(loss, here, rows, self.log_terms)
+            add(name, total, key, loss.dtype)
+            for term, total in terms.items():
+                add(self.labelled(term, path, inputs), total, None, None, False)
         for name, value in (auxiliary or {}).items():
-            found[Term(name, None, None)] = _auxiliary_total(name, value, rows)
+            add(name, _auxiliary_total(name, value, rows))
         return Totals(tuple(found.values()), tuple(found))
 
     def value(
@@ -249,23 +293,38 @@ class Objective:
         """What the totals of a batch, or the sum of those of its parts, amount to."""
         terms: dict[str, Array] = {}
         parts: dict[str, Array] = {}
+        logs: dict[str, Array] = {}
         for term, total in zip(totals.terms, totals.parts, strict=True):
             value = total.result()
             if term.dtype is not None:
                 value = value.astype(term.dtype)
-            terms[term.name] = value = _check.wide(value)
-            parts[term.name] = self._weighed(term.key, value, step, log_variances)
+            logs[term.name] = value = _check.wide(value)
+            if term.is_added:
+                terms[term.name] = value
+                parts[term.name] = self._weighed(term.key, value, step, log_variances)
         for name, regularizer in self.regularizers.items():
             if params is None:
                 raise ValueError(f"Objective: regularizer {name!r} needs `params`, got None.")
-            terms[name] = parts[name] = _check.wide(jnp.sum(regularizer(params)))
+            name = free(name, {*RESERVED, *logs})
+            logs[name] = terms[name] = parts[name] = _check.wide(jnp.sum(regularizer(params)))
         loss = functools.reduce(jnp.add, parts.values(), jnp.zeros(()))
         size = functools.reduce(jnp.add, map(jnp.abs, parts.values()), jnp.zeros(()))
         shares = {name: part / jnp.where(size == 0, 1, size) for name, part in parts.items()}
         of_losses = [term.name for term in totals.terms if term.key is not None]
         hidden = of_losses if len(of_losses) == 1 else []
-        logs = {"loss": loss} | {k: terms[k] for k in sorted(terms) if k not in hidden}
+        logs = {"loss": loss} | {k: logs[k] for k in sorted(logs) if k not in hidden}
         return Result(loss, terms, shares, logs)
+
+    def weighed(self, totals: Totals) -> Totals:
+        """The terms times their weights of step 0, to be added up as they are."""
+
+        def times(term: Term, part: Any) -> Any:
+            if isinstance(part, Whole):
+                return dataclasses.replace(part, value=self._weighed(term.key, part.value, 0, None))
+            return dataclasses.replace(part, sum=self._weighed(term.key, part.sum, 0, None))
+
+        parts = tuple(map(times, totals.terms, totals.parts))
+        return Totals(parts, tuple(term._replace(key=None) for term in totals.terms))
 
     def _weighed(self, key: str | None, value: Array, step: Input, log_variances: Any) -> Array:
         weight = 1.0 if key is None else self.weights[key]
@@ -296,55 +355,81 @@ class Objective:
                 return [next(rest) if is_given else None for is_given in given]
         return y_true
 
-    def _named(self, y_true: Any, y_pred: Any) -> Iterator[tuple[Path, Leaf, str]]:
-        """The losses with the paths of their outputs and the names of their logs."""
+    def inputs(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The same in one structure, in which each output is an array, or what one loss takes."""
+        tree = self._tree(y_pred)
+        outputs = joined(tree, y_pred)
+        y_true = joined_truth(tree, self._ordered(named(y_true, y_pred), outputs))
+        return Compared(y_true, outputs, named(sample_weight, y_pred), named(mask, y_pred))
+
+    def compared(self, *trees: Any) -> Iterator[tuple[Loss, Compared]]:
+        """Each loss with what belongs to its output, of the arguments of a call."""
+        inputs = self.inputs(*trees)
+        return ((loss, inputs.at(path)) for path, _, _, loss in self._losses(inputs))
+
+    def outputs(self, inputs: Compared) -> list[Output]:
+        """Every output, in the model's order."""
+        first: dict[Path, Loss] = {}
+        for path, _, _, loss in self._losses(inputs):
+            first.setdefault(path, loss)
+        return [Output(p, self._name(p), first.get(p)) for p in paths(inputs.y_pred, first)]
+
+    def labelled(self, what: str, path: Path, inputs: Compared) -> str:
+        """What logs call something of an output: after the output too, if there are several."""
+        name = self._name(path) if len(self.outputs(inputs)) > 1 else ""
+        return f"{name}_{what}" if name else what
+
+    def _tree(self, y_pred: Any) -> Any:
+        """The losses, in the order of the outputs where these come as a list and have names."""
         tree = keyed(self.loss)
-        if isinstance(tree, Mapping) and not isinstance(y_pred, Mapping) and self.output_names:
-            if set(tree) != set(self.output_names):
-                raise ValueError(
-                    f"Objective: Expected keys {self.output_names} in loss dict, but found "
-                    f"loss.keys()={list(tree)}."
-                )
-            tree = [tree[name] for name in self.output_names]
-            tree = tree if is_nested(y_pred) else tree[0]
+        has_keys = isinstance(y_pred, Mapping) or is_named(y_pred)
+        if not isinstance(tree, Mapping) or has_keys or not self.output_names:
+            return tree
+        if set(tree) != set(self.output_names):
+            raise ValueError(
+                f"Objective: Expected keys {self.output_names} in loss dict, but found "
+                f"loss.keys()={list(tree)}."
+            )
+        tree = [tree[name] for name in self.output_names]
+        return tree if is_nested(y_pred) else tree[0]
+
+    def _name(self, path: Path) -> str:
+        """What logs call an output; one that has only a place in a list shares the list's name."""
+        last = path[-1] if path else None
+        if not isinstance(last, int):
+            return "/".join(map(str, path))
+        if len(path) == 1 and self.output_names:
+            return self.output_names[last]
+        return "/".join(map(str, path[:-1]))
+
+    def _losses(self, inputs: Compared) -> Iterator[tuple[Path, str, str, Loss]]:
+        """The losses with the paths of their outputs, the keys of their weights, their logs."""
+        tree, y_pred = self._tree(inputs.y_pred), inputs.y_pred
         found = matched(tree, y_pred) if not isinstance(tree, Leaf) else everywhere(tree, y_pred)
-        taken: set[str] = set()
         for path, leaf in found:
             if leaf.identifier is None:
                 continue
-            t, p = at("y_true", y_true, path, y_pred), at("y_pred", y_pred, path, y_pred)
-            names: list[Any] = list(path)
-            last = path[-1] if path else None
-            if not path or isinstance(last, int):
-                if len(path) == 1 and self.output_names and isinstance(last, int):
-                    names = [self.output_names[last]]
-                else:
-                    names[-1:] = [_resolve(leaf.identifier, t, p).name]
-            name = "/".join(map(str, names)) + "_loss"
-            if name in taken:  # Keras shows the last of equal names and drops the others
-                name = next(n for n in (f"{name}_{i}" for i in range(1, 10**6)) if n not in taken)
-            taken.add(name)
-            yield path, leaf, name
+            here = inputs.at(path)
+            loss = resolve(leaf.identifier, here.y_true, here.y_pred)
+            name, has_place = self._name(path), isinstance(path[-1] if path else 0, int)
+            if has_place and not (len(path) == 1 and self.output_names):
+                name = "/".join(filter(None, (name, loss.name)))
+            yield path, leaf.key, f"{name}_loss", loss
 
-    def _class_weights(self, t: Any, p: Any, weight: Any, y_pred: Any) -> Array:
-        if is_nested(y_pred):
+    def _class_weights(self, loss: Loss, here: Compared, inputs: Compared) -> Array:
+        """The weight of each sample; of each token, if the loss takes labels of more axes."""
+        if is_nested(inputs.y_pred):
             raise ValueError(
                 "Objective: `class_weight` is only supported for models with a single output. "
                 "Give `sample_weight` for each output."
             )
-        if weight is not None:
+        if here.sample_weight is not None:
             raise ValueError(
                 "Objective: `class_weight` and `sample_weight` cannot both be given. Multiply "
                 "the weights of the samples by those of their classes."
             )
-        t = jnp.asarray(t)
-        if t.ndim > 1 and t.shape[-1] != 1 and t.shape != jnp.shape(p):
-            raise ValueError(
-                f"Objective: `class_weight` needs one class for each sample, y_true of shape (B,), "
-                f"(B, 1) or one-hot as y_pred, got {t.shape}. Give `sample_weight`."
-            )
-        column = t if t.ndim == 1 else t[..., 0] if t.shape[-1] == 1 else jnp.argmax(t, -1)
-        number = jnp.round(column).astype(jnp.int32)
+        t, shape = jnp.asarray(here.y_true), jnp.shape(jax.tree.leaves(here.y_pred)[0])
+        number = jnp.round(_check.class_column(loss, t, shape)).astype(jnp.int32)
         classes = jnp.array(list(self.class_weight), jnp.int32)
         of_class = jnp.array(list(self.class_weight.values()), jnp.float32)
         is_class = number[..., None] == classes
@@ -376,11 +461,11 @@ def auxiliary_variable() -> Any:
     return AuxiliaryLoss
 
 
-def _resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
+def resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
     """The loss that Keras's `compile` makes of an identifier, its name included."""
     name = identifier if isinstance(identifier, str) else None
     if name and name.lower() in ("crossentropy", "ce"):
-        identifier = _crossentropy(jnp.shape(y_true), jnp.shape(y_pred))
+        identifier = crossentropy(jnp.shape(y_true), jnp.shape(y_pred))
     found = losses.get(identifier)
     if isinstance(found, Loss):
         return found
@@ -389,20 +474,17 @@ def _resolve(identifier: Any, y_true: Any, y_pred: Any) -> Loss:
     return _Function(function=found, name=name) if cls is None else cls(name=name)
 
 
-def _crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
-    if y_pred[-1:] == (1,):
+def crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
+    if y_pred[-1:] == (1,) or len(y_pred) < 2:
         return "binary_crossentropy"
     is_sparse = len(y_true) < len(y_pred) or (y_true[-1] == 1 and y_pred[-1] > 1)
     return "sparse_categorical_crossentropy" if is_sparse else "categorical_crossentropy"
 
 
-def _loss_total(
-    loss: Loss, y_true: Any, y_pred: Any, weight: Any, mask: Any, rows: Array | None
-) -> Any:
+def loss_total(loss: Loss, inputs: Compared, rows: Array | None) -> Any:
     """The total of a loss, or its value where it is no sum over samples."""
-    inputs = (y_true, y_pred, weight, mask)
     try:
-        return loss.total(*(inputs if rows is None else loss.without(rows, *inputs)))
+        return loss.total(*counted(loss, inputs, rows))
     except ValueError as error:
         value = loss(*inputs)  # a mistake in the inputs is raised here again
         if value.ndim:
@@ -410,6 +492,35 @@ def _loss_total(
         if rows is not None:
             raise ValueError(f"Objective: the batch cannot be padded. {error}") from error
         return Whole(value, str(error))
+
+
+def counted(loss: Loss, inputs: Compared, rows: Array | None) -> Any:
+    """The arguments of a loss, the rows of padding masked."""
+    return inputs if rows is None else loss.without(rows, *inputs)
+
+
+def _total_and_terms(
+    loss: Loss, inputs: Compared, rows: Array | None, wanted: bool
+) -> tuple[Any, dict[str, Total]]:
+    if not wanted or not isinstance(loss, losses.LinearCrossEntropy):
+        return loss_total(loss, inputs, rows), {}
+    total, terms = loss.total_and_terms(*counted(loss, inputs, rows))
+    return total, jax.lax.stop_gradient(terms)
+
+
+def _by_class(class_weight: Any) -> dict[int, float]:
+    """Weights by class number: those of a list or an array are in the order of the classes."""
+    if class_weight is None:
+        return {}
+    try:
+        if isinstance(class_weight, Mapping):
+            return {int(k): float(v) for k, v in class_weight.items()}
+        return {k: float(v) for k, v in enumerate(np.asarray(class_weight))}
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Objective: `class_weight` must map class numbers to weights, {{0: 1.0, 1: 9.0}}, or "
+            f"list one weight for each class, got {str(class_weight)[:80]}."
+        ) from error
 
 
 def _auxiliary_total(name: str, value: Any, rows: Array | None) -> Any:

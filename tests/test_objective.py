@@ -1,5 +1,7 @@
 """Objective: Keras's compile-level loss live, terms from inside the model, and error texts."""
 
+from typing import Any, NamedTuple
+
 import chex
 import jax
 import keras
@@ -14,6 +16,7 @@ RNG = np.random.default_rng(0)
 T = {k: RNG.uniform(0.1, 0.9, (6, 3)).astype("f") for k in "ab"}
 P = {k: RNG.uniform(0.1, 0.9, (6, 3)).astype("f") for k in "ab"}
 W = {k: RNG.uniform(0, 2, 6).astype("f") for k in "ab"}
+SPARSE = "sparse_categorical_crossentropy"
 
 
 def keras_logs(loss, y_true, y_pred, weights=None, sample_weight=None):
@@ -205,6 +208,155 @@ def test_regularizers_see_the_parameters():
         objective(T["a"], P["a"])
 
 
+def test_terms_never_replace_each_other():
+    auxiliary = {"mse_loss": 1.0, "loss": 2.0, "shares": 3.0, "val_loss": 4.0}
+    auxiliary = {name: jnp.float32(value) for name, value in auxiliary.items()}
+    rules = {"mse_loss": lambda params: params, "loss_1": lambda params: params}
+    objective = Objective("mse", regularizers=rules)
+    result = objective(T["a"], P["a"], auxiliary=auxiliary, params=jnp.float32(5))
+    mse = losses.MeanSquaredError()(T["a"], P["a"])
+    chex.assert_trees_all_close(result.loss, mse + 1 + 2 + 3 + 4 + 5 + 5, rtol=1e-6)
+    chex.assert_trees_all_close(sum(result.shares.values()), jnp.float32(1))
+    # "val_loss_1" is what validation makes of "loss_1".
+    numbered = ["mse_loss_1", "loss_1", "shares_1", "val_loss_2", "mse_loss_2", "loss_1_1"]
+    assert list(result.terms) == list(result.shares) == ["mse_loss", *numbered]
+    assert sorted(result.logs) == sorted(["loss", *numbered])
+    two = Objective({"a": "mse", "val_a": "mae"})
+    y_true, y_pred = {"a": T["a"], "val_a": T["b"]}, {"a": P["a"], "val_a": P["b"]}
+    logs = two(y_true, y_pred, auxiliary={"a_loss": jnp.float32(7)}).logs
+    assert list(logs) == ["loss", "a_loss", "a_loss_2", "val_a_loss_1"]
+
+
+HIDDEN = RNG.normal(size=(6, 4, 3)).astype("f")
+KERNEL, BIAS = RNG.normal(size=(3, 5)).astype("f"), RNG.normal(size=5).astype("f")
+TOKENS = RNG.integers(0, 5, (6, 4))
+VOCABULARY = losses.LinearCrossEntropy()
+
+
+class Head(NamedTuple):
+    hidden: Any
+    kernel: Any
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+def test_several_arrays_are_one_output():
+    want = VOCABULARY(TOKENS, (HIDDEN, KERNEL, BIAS))
+    for loss in (VOCABULARY, "linear_cross_entropy", losses.linear_cross_entropy):
+        result = Objective(loss)(TOKENS, (HIDDEN, KERNEL, BIAS))
+        chex.assert_trees_all_close(result.loss, want)
+        assert list(result.terms) == ["linear_cross_entropy_loss"]
+    want, mse = VOCABULARY(TOKENS, (HIDDEN, KERNEL)), losses.MeanSquaredError()(T["a"], P["a"])
+    chex.assert_trees_all_close(Objective(VOCABULARY)(TOKENS, Head(HIDDEN, KERNEL)).loss, want)
+    found = Objective({"a": "mse", "b": VOCABULARY}, {"b": 2.0})(
+        {"a": T["a"], "b": TOKENS}, {"a": P["a"], "b": (HIDDEN, KERNEL)}
+    )
+    chex.assert_trees_all_close(found.loss, mse + 2 * want, rtol=1e-6)
+    assert list(found.logs) == ["loss", "a_loss", "b_loss"]
+    for outputs in ([(HIDDEN, KERNEL), P["a"]], ((HIDDEN, KERNEL), P["a"])):
+        found = Objective([VOCABULARY, "mse"])([TOKENS, T["a"]], outputs)
+        chex.assert_trees_all_close(found.loss, mse + want, rtol=1e-6)
+    both = Objective([VOCABULARY, losses.LinearCrossEntropy(z_loss=0.1)])
+    assert both(TOKENS, (HIDDEN, KERNEL)).loss > 2 * want
+    twice = Objective(VOCABULARY)([TOKENS, TOKENS], [(HIDDEN, KERNEL), (HIDDEN, KERNEL)])
+    chex.assert_trees_all_close(twice.loss, 2 * want, rtol=1e-6)
+
+
+def dense_entropy(labels, logits):
+    scale = np.log(np.exp(logits).sum(-1))
+    return scale - np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+
+
+def test_weights_and_padding_of_several_arrays():
+    weights, rows = np.array([1.0, 2.0, 0.5, 4.0, 0.0]), jnp.arange(6) < 4
+    objective = Objective(losses.LinearCrossEntropy(shift=1), class_weight=weights)
+    entropy = dense_entropy(TOKENS[:4, 1:], (HIDDEN @ KERNEL)[:4, :-1])
+    want = np.average(entropy, weights=weights[TOKENS[:4, 1:]])
+    padded = objective.totals(TOKENS, (HIDDEN, KERNEL), rows=rows)
+    parts = [objective.totals(TOKENS[s], (HIDDEN[s], KERNEL)) for s in (slice(2), slice(2, 4))]
+    for totals in (padded, sum(parts)):
+        chex.assert_trees_all_close(objective.value(totals).loss, np.float32(want), rtol=1e-5)
+
+
+def test_terms_of_a_loss_are_logged():
+    loss = losses.LinearCrossEntropy(z_loss=0.1, ignore_class=0)
+    want, terms = losses.linear_cross_entropy(
+        TOKENS, HIDDEN, KERNEL, z_loss=0.1, ignore_class=0, return_terms=True
+    )
+    objective = Objective({"a": loss, "b": "mse"}, log_terms=True)
+    totals = [
+        objective.totals(
+            {"a": TOKENS[s], "b": T["a"][s]}, {"a": (HIDDEN[s], KERNEL), "b": P["a"][s]}
+        )
+        for s in (slice(2), slice(2, 6))
+    ]
+    logs = objective.value(sum(totals)).logs
+    names = ["cross_entropy", "z_loss", "log_sum_exp", "accuracy", "entropy"]
+    for name in names:
+        chex.assert_trees_all_close(logs[f"a_{name}"], getattr(terms, name), rtol=1e-6)
+    chex.assert_trees_all_close(logs["a_loss"], want, rtol=1e-6)
+    chex.assert_trees_all_close(logs["loss"], want + logs["b_loss"], rtol=1e-6)
+    one = Objective(loss, log_terms=True)(TOKENS, (HIDDEN, KERNEL))
+    assert list(one.logs) == ["loss", *sorted(names)]
+    assert list(one.terms) == ["linear_cross_entropy_loss"]
+
+
+def test_padding_does_not_change_what_a_mean_is_divided_by():
+    """By the weights of the values, of which a row may have several."""
+    rows, scores = jnp.arange(6) < 4, HIDDEN @ KERNEL
+    for reduction in ("mean_with_sample_weight", "sum_over_batch_size"):
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+        for weight in (None, W["a"][:, None], RNG.uniform(size=(6, 4)).astype("f")):
+            objective = Objective(loss)
+            got = objective.value(objective.totals(TOKENS, scores, weight, rows=rows)).loss
+            want = loss(TOKENS[:4], scores[:4], None if weight is None else weight[:4])
+            chex.assert_trees_all_close(got, want, rtol=1e-6)
+
+
+def test_named_tuples_are_addressed_by_field():
+    y_true, y_pred, weight = Pair(**T), Pair(**P), Pair(**W)
+    loss = {"a": "mse", "b": "mae"}
+    want = Objective(loss, {"b": 3.0})(T, P, W)
+    for truth, weights in ((y_true, weight), (T, W), (tuple(y_true), tuple(weight))):
+        got = Objective(loss, {"b": 3.0})(truth, y_pred, weights)
+        chex.assert_trees_all_equal(got, want)
+    listed = Objective(["mse", "mae"], [1.0, 3.0])(y_true, y_pred, weight)
+    chex.assert_trees_all_equal(listed, want)
+    nested = Objective({"h": {"b": "mae"}})({"h": T}, {"h": y_pred})
+    assert list(nested.terms) == ["h/b_loss"]
+    one = Objective({"a": VOCABULARY, "b": "mse"})
+    found = one(Pair(TOKENS, T["a"]), Pair(Head(HIDDEN, KERNEL), P["a"]))
+    assert list(found.logs) == ["loss", "a_loss", "b_loss"]
+    with pytest.raises(KeyError, match=r"\('c',\) in the `loss`"):
+        Objective({"c": "mse"})(y_true, y_pred)
+
+
+def test_labels_with_their_lengths_are_one_truth():
+    truth = TOKENS % 4 + 1, np.array([1, 2, 3, 4, 0, 2])
+    steps = RNG.normal(size=(6, 9, 5)).astype("f")
+    want = losses.CTC()(truth, steps)
+    chex.assert_trees_all_close(Objective("ctc")(truth, steps).loss, want)
+    found = Objective({"a": "ctc"})({"a": truth}, {"a": steps}).loss
+    chex.assert_trees_all_close(found, want)
+
+
+def test_class_weight_in_a_list():
+    want = Objective(SPARSE, class_weight={0: 0.2, 1: 3.0, 2: 1.0})(TOKENS[:, 0] % 3, P["a"])
+    for weight in ([0.2, 3.0, 1.0], np.array([0.2, 3.0, 1.0]), jnp.array([0.2, 3.0, 1.0])):
+        found = Objective(SPARSE, class_weight=weight)(TOKENS[:, 0] % 3, P["a"])
+        chex.assert_trees_all_close(found, want, rtol=1e-6)
+    of_tokens = Objective(
+        losses.SparseCategoricalCrossentropy(from_logits=True), class_weight=W["a"]
+    )
+    want = losses.SparseCategoricalCrossentropy(from_logits=True)(
+        TOKENS, HIDDEN @ KERNEL, W["a"][TOKENS]
+    )
+    chex.assert_trees_all_close(of_tokens(TOKENS, HIDDEN @ KERNEL).loss, want, rtol=1e-6)
+
+
 TWO = [T["a"], T["b"]], [P["a"], P["b"]]
 
 
@@ -249,6 +401,37 @@ TWO = [T["a"], T["b"]], [P["a"], P["b"]]
             "one class for each sample",
         ),
         (
+            lambda: Objective("bce", class_weight={0: 1.0, 1: 9.0}),
+            (T["a"], P["a"]),
+            ValueError,
+            "for one-hot classes, where BinaryCrossentropy takes it for 3 labels of a sample",
+        ),
+        (lambda: Objective("mse", class_weight={"cat": 2.0}), TWO, ValueError, "class numbers to"),
+        (lambda: Objective("mse", class_weight=[[1.0]] * 99), TWO, ValueError, "one weight for ea"),
+        (
+            lambda: Objective(VOCABULARY),
+            (TOKENS, {"hidden": HIDDEN, "kernel": KERNEL}),
+            TypeError,
+            r"got a dict .* Pass \(y_pred\['hidden'\], y_pred\['kernel'\]\)",
+        ),
+        (
+            lambda: Objective(VOCABULARY),
+            (TOKENS, HIDDEN),
+            TypeError,
+            "a tuple .* got ndarray",
+        ),
+        (lambda: VOCABULARY, (TOKENS, {"hidden": HIDDEN}), TypeError, "got a dict with the keys"),
+        (lambda: VOCABULARY, (TOKENS, (HIDDEN,)), TypeError, "got 1 arrays"),
+        (lambda: Objective("mse", loss_weights=1), TWO, TypeError, "It is called `weights` here"),
+        (lambda: Objective("mse", optimizer=1), TWO, TypeError, "training.init"),
+        (
+            lambda: losses.SparseCategoricalCrossentropy(ignore_index=0),
+            TWO,
+            TypeError,
+            "SparseCategoricalCrossentropy: there is no argument 'ignore_index'. It is called",
+        ),
+        (lambda: losses.Huber(detla=1), TWO, TypeError, "'detla'. Did you mean 'delta'"),
+        (
             lambda: Objective(losses.MeanSquaredError(reduction=None)),
             (T["a"], P["a"]),
             ValueError,
@@ -257,8 +440,9 @@ TWO = [T["a"], T["b"]], [P["a"], P["b"]]
     ],
 )
 def test_errors(build, inputs, error, match):
-    with pytest.raises(error, match=match):
+    with pytest.raises(error, match=match) as caught:
         build()(*inputs)
+    assert len(str(caught.value)) <= 300
 
 
 def test_errors_of_keras_are_of_the_same_kind():

@@ -20,6 +20,7 @@ RANK = {
     "_types": 0,
     "_check": 1,
     "_fusion": 1,
+    "_words": 2,
     "_numerics": 2,
     "devices": 2,
     "_rows": 3,

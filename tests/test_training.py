@@ -18,6 +18,7 @@ import lossjax
 from lossjax import Objective, losses, training
 from lossjax.training import data as batches
 from lossjax.training import loop, means
+from lossjax.training.metrics import Metrics
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(22, 3)).astype("f")
@@ -91,7 +92,7 @@ def test_steps_per_call_is_judged_by_the_program(state):
     for start, x, y, want in cases:
         data = batches.Arrays("", batches.Batch(np.tile(x, (20, 1)), np.tile(y, (20, 1))), 16)
         leaves, tree = jax.tree.flatten(start)
-        one, _ = loop._compiled(tree, Objective("mse"), {}, 1, ("loss",))
+        one, _ = loop._compiled(tree, Objective("mse"), Metrics(), 1, ("loss",))
         assert loop._steps_per_call(one, leaves, means.zeros(1), data.first(), data, 20) == want
 
 
@@ -203,6 +204,105 @@ def test_models_of_three_libraries(model):
     if model is Equinox:
         trained = jax.vmap(eqx.nn.inference_mode(new.model))(X)
         chex.assert_trees_all_close(training.predict(new, X), np.asarray(trained), rtol=1e-5)
+
+
+TOKENS = RNG.integers(0, 7, (10, 4))
+
+
+class NnxLanguage(nnx.Module):
+    def __init__(self):
+        self.embed = nnx.Embed(7, 5, rngs=nnx.Rngs(0))
+        self.head = nnx.Linear(5, 7, rngs=nnx.Rngs(1))
+
+    def __call__(self, x):
+        return self.embed(x), self.head.kernel, self.head.bias
+
+
+class LinenLanguage(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Embed(7, 5)(x), self.param("kernel", nn.initializers.normal(), (5, 7))
+
+
+class EquinoxLanguage(eqx.Module):
+    embed: eqx.nn.Embedding
+    head: eqx.nn.Linear
+
+    def __init__(self):
+        self.embed = eqx.nn.Embedding(7, 5, key=jax.random.key(0))
+        self.head = eqx.nn.Linear(5, 7, key=jax.random.key(1))
+
+    def __call__(self, x):
+        return jax.vmap(self.embed)(x), self.head.weight.T, self.head.bias
+
+
+@pytest.mark.parametrize("model", [NnxLanguage, LinenLanguage, EquinoxLanguage])
+def test_models_that_return_hidden_states_and_a_kernel(model):
+    loss = losses.LinearCrossEntropy(shift=1)
+    start = training.init(model(), optax.adam(0.1), sample=TOKENS[:1])
+    first = training.evaluate(start, loss, (TOKENS, TOKENS), batch_size=10)
+    out = training.predict(start, TOKENS, batch_size=4)
+    np.testing.assert_allclose(first["loss"], loss(TOKENS, out), rtol=1e-6)
+    hidden, kernel, *bias = out
+    assert (hidden.shape, kernel.shape) == ((10, 4, 5), (5, 7))
+    assert [b.shape for b in bias] == [(7,)] * len(bias)
+    if model is EquinoxLanguage:  # the kernel is not copied for each of the ten sequences
+        outputs = jax.make_jaxpr(lambda s: s.outputs(s.params, s.rest, TOKENS, True)[0])(start)
+        assert "10,5,7]" not in str(outputs)
+        chex.assert_trees_all_equal(kernel, np.asarray(start.model.head.weight.T))
+    _, history = training.fit(start, loss, (TOKENS, TOKENS), epochs=9, batch_size=4)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+class Normalised(eqx.Module):
+    dense: eqx.nn.Linear
+    norm: eqx.nn.BatchNorm
+
+    def __init__(self, name):
+        self.dense = eqx.nn.Linear(3, 1, key=jax.random.key(0))
+        self.norm = eqx.nn.BatchNorm(3, axis_name=name, mode="batch")
+
+    def __call__(self, x, state):
+        x, state = self.norm(x, state)
+        return self.dense(x), state
+
+
+def test_equinox_layers_with_state():
+    start = training.init(eqx.nn.make_with_state(Normalised)("b"), optax.adam(0.3))
+    how = {"epochs": 40, "batch_size": 22, "validation": (X, Y)}
+    new, history = training.fit(start, "mse", (X, Y), **how)
+    assert history["val_loss"][-1] < history["val_loss"][0] / 2
+    model, layers = new.model
+    assert layers.get(model.norm.batch_counter) == 40
+    mean, _ = layers.get(model.norm.batch_state_index)
+    chex.assert_trees_all_close(mean / (1 - 0.99**40), X.mean(0), rtol=1e-3)
+    trained = jax.vmap(eqx.nn.inference_mode(model), (0, None), (0, None), "b")(X, layers)[0]
+    chex.assert_trees_all_close(training.predict(new, X), np.asarray(trained), rtol=1e-5)
+
+
+class Counting(eqx.Module):
+    index: eqx.nn.StateIndex
+    name: str | None
+
+    def __init__(self, name=None):
+        self.index, self.name = eqx.nn.StateIndex(jnp.zeros(3)), name
+
+    def __call__(self, x, state):
+        return x, state.set(self.index, jax.lax.pmean(x, self.name) if self.name else x)
+
+
+@pytest.mark.parametrize(
+    ("model", "match"),
+    [
+        (lambda: Normalised("b"), r"pass it with its state, init\(eqx.nn.make_with_state"),
+        (lambda: eqx.nn.make_with_state(Normalised)(("a", "b")), "need one axis_name"),
+        (lambda: eqx.nn.make_with_state(Counting)(), r"take jax.lax.pmean\(..., 'batch'\)"),
+        (lambda: eqx.nn.make_with_state(Counting)("c"), "over the axis 'batch', .* unbound axis"),
+    ],
+)
+def test_errors_of_equinox_layers_with_state(model, match):
+    with pytest.raises(ValueError, match=match):
+        training.predict(training.init(model(), optax.sgd(0.1)), X)
 
 
 def test_a_step_takes_its_state_but_not_the_model():
@@ -321,10 +421,15 @@ def test_ctrl_c_returns_what_there_is(state):
 @pytest.mark.parametrize(
     ("data", "how", "error", "match"),
     [
-        ((X, Y[:20]), {}, ValueError, r"same number of rows, got .*'x'.*22.*'y'.*20"),
+        ((X, Y[:20]), {}, ValueError, "same number of rows, got 22 of x and 20 of y"),
         ((X[:0], Y[:0]), {}, ValueError, "the data is empty"),
-        ((X, Y), {"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
-        ((X, 3.0), {}, ValueError, r"'y'\] must be an array with one row a sample"),
+        (
+            (X, Y),
+            {"batch_size": 0},
+            ValueError,
+            "batch_size must be a whole number of at least 1, got 0",
+        ),
+        ((X, 3.0), {}, ValueError, "y must be an array with one row a sample, got 3.0"),
         ({"x": X, "z": Y}, {}, ValueError, r"keys x, y, sample_weight, mask, got \['z'\]"),
         ({"inputs": X}, {}, ValueError, r"or a dict with 'x' and 'y', got \['inputs'\]"),
         (3, {}, TypeError, "data must be arrays, an iterable of batches or a function"),
@@ -338,6 +443,34 @@ def test_ctrl_c_returns_what_there_is(state):
 def test_errors_of_data(state, data, how, error, match):
     with pytest.raises(error, match=match):
         training.fit(state, "mse", data, **how)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda s, d: training.fit(s.model, "mse", d), TypeError, "fit: state must be what train"),
+        (lambda s, d: training.evaluate(s.model, "mse", d), TypeError, "evaluate: state must be"),
+        (lambda s, d: training.predict(s.model, X), TypeError, "predict: .* got Linear. Write"),
+        (lambda s, d: training.make_step("mse")(s.model, d), TypeError, "step: state must be"),
+        (lambda s, d: training.fit(s, "mse", d, accumulate=0), ValueError, "at least 1, got 0"),
+        (lambda s, d: training.fit(s, "mse", d, accumulate=1.5), TypeError, "number of at least 1"),
+        (lambda s, d: training.make_step("mse", accumulate=True), TypeError, "got True"),
+        (lambda s, d: training.make_step("mse", accumulate=-1), ValueError, "got -1"),
+        (lambda s, d: training.fit(s, "mse", *d), TypeError, r"Data is one argument, \(x, y\)"),
+        (lambda s, d: training.fit(s, "mse", x=X, y=Y), TypeError, r"'x'. Data is one argument"),
+        (lambda s, d: training.fit(s, "mse", d, class_weight=[1]), TypeError, r"class_weight=..."),
+        (lambda s, d: training.fit(s, "mse", d, epoch=1), TypeError, "Did you mean 'epochs'"),
+        (lambda s, d: training.fit(s, "mse", d, validation_data=d), TypeError, "`validation` here"),
+        (lambda s, d: training.evaluate(s, loss="mse", data=d), TypeError, "`objective` here"),
+        (lambda s, d: training.init(Linear(), optimizer=1), TypeError, "called `tx` here"),
+        (lambda s, d: training.init(Linear(), learning_rate=1), TypeError, "init.model, optax"),
+        (lambda s, d: training.init((Linear(), 1), optax.sgd(1)), TypeError, "equinox, got .*tup"),
+    ],
+)
+def test_errors_of_calls(state, call, error, match):
+    with pytest.raises(error, match=match) as caught:
+        call(state, (X, Y))
+    assert len(str(caught.value)) <= 300
 
 
 def test_errors_of_models():

@@ -1,5 +1,6 @@
 """Losses of a vocabulary so large that its logits never exist."""
 
+import functools
 import math
 from collections.abc import Callable
 from types import NoneType
@@ -7,6 +8,7 @@ from typing import Any, ClassVar
 
 import jax
 
+from lossjax import _check
 from lossjax._base import Loss, leaf, static
 from lossjax._reduce import Inputs, Total
 from lossjax._types import IGNORED_TYPES, Array, Hyper, Ignored, Input, Reduction
@@ -47,6 +49,7 @@ class LinearCrossEntropy(Loss):
         return inputs  # its own function knows what a token that does not count may hold
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
+        _check.several(type(self).__name__, y_pred, tuple(self.predicted))
         return linear_cross_entropy(y_true, *y_pred, **self.hyperparameters(), reduction=None)
 
     def __call__(
@@ -68,6 +71,17 @@ class LinearCrossEntropy(Loss):
     ) -> Total:
         return self._reduced(linear_cross_entropy_total, y_true, y_pred, sample_weight, mask)
 
+    def total_and_terms(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> tuple[Total, dict[str, Total]]:
+        """As `total`, with the terms that `return_terms` names, made in the same sweep."""
+        f = functools.partial(linear_cross_entropy_total, return_terms=True)
+        return self._reduced(f, y_true, y_pred, sample_weight, mask)
+
     def _reduced(
         self,
         f: Callable[..., Any],
@@ -76,6 +90,7 @@ class LinearCrossEntropy(Loss):
         sample_weight: Input | None,
         mask: Input | None,
     ) -> Any:
+        _check.several(type(self).__name__, y_pred, tuple(self.predicted))
         with jax.named_scope(self.name):
             return f(
                 y_true,

@@ -5,74 +5,18 @@ import functools
 import itertools
 import queue
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-
-class Batch(NamedTuple):
-    """Inputs, truth, weights and masks of some samples; `rows` is false for padding."""
-
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    mask: Any = None
-    rows: Any = None
-
-    @property
-    def size(self) -> int:
-        """The number of rows, padding included."""
-        return len(jax.tree.leaves(self.x)[0])
-
+from lossjax import _check
+from lossjax.training.batch import Batch, as_batch, as_inputs, checked, is_array, padded
+from lossjax.training.truth import Truth
 
 Chunk: TypeAlias = tuple[Batch, int]  # several batches, stacked, and how many; or one, and 1
-
-
-def as_batch(where: str, data: Any) -> Batch:
-    """A `Batch` of (x, y), (x, y, sample_weight), a dict of these and "mask", or x alone."""
-    if isinstance(data, Batch):
-        return data
-    if isinstance(data, Mapping) and "x" in data:
-        unknown = sorted(set(data) - set(Batch._fields[:4]))
-        if unknown:
-            raise ValueError(
-                f"{where}: a batch has the keys {', '.join(Batch._fields[:4])}, got {unknown}. "
-                f"Put several inputs into a dict under 'x'."
-            )
-        return Batch(**data)
-    if isinstance(data, (tuple, list)) and 1 <= len(data) <= 3:
-        return Batch(*data)
-    if isinstance(data, np.ndarray | jax.Array):
-        return Batch(data)
-    got = sorted(data) if isinstance(data, Mapping) else type(data).__name__
-    raise ValueError(
-        f"{where}: a batch is (x, y), (x, y, sample_weight) or a dict with 'x' and 'y', got {got}."
-    )
-
-
-def checked(where: str, batch: Batch) -> Batch:
-    """All arrays of a batch, or of a data set, have the same number of rows, at least one."""
-    counts = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(batch._asdict()):
-        if np.ndim(leaf) == 0:
-            name = jax.tree_util.keystr(path)
-            raise ValueError(f"{where}: {name} must be an array with one row a sample, got {leaf}.")
-        counts[jax.tree_util.keystr(path)] = np.shape(leaf)[0]
-    if len(set(counts.values())) > 1:
-        raise ValueError(f"{where}: all arrays need the same number of rows, got {counts}.")
-    if not counts or not max(counts.values()):
-        raise ValueError(f"{where}: the data is empty: at least one row is needed.")
-    return batch
-
-
-def padded(batch: Batch, size: int) -> Batch:
-    """`batch` with its first row repeated up to `size` rows: zeros may have no derivative."""
-    count = batch.size
-    take = np.where(np.arange(size) < count, np.arange(size), 0)
-    return jax.tree.map(lambda a: a[take], batch)._replace(rows=np.arange(size) < count)
 
 
 def automatic(mesh: Mesh | None) -> Mesh | None:
@@ -122,9 +66,7 @@ class Arrays:
         seed: int | None = None,
         shared: bool = False,
     ) -> None:
-        self.batch = checked(where, jax.tree.map(np.asarray, batch))
-        if size < 1:
-            raise ValueError(f"{where}: batch_size must be at least 1, got {size}.")
+        self.where, self.batch = where, jax.tree.map(np.asarray, checked(where, batch))
         self.size, self.seed = min(size, self.batch.size), seed
         self.steps = -(-self.batch.size // self.size)
         # What a padded batch has; without padding the last batch is what is left.
@@ -140,6 +82,10 @@ class Arrays:
     def first(self) -> Batch:
         """The first batch, which is not used up by looking at it."""
         return next(self.chunks(0, 0, 1))[0]
+
+    def take(self, truth: Truth) -> None:
+        """What the losses are to get from now on; all labels are looked at once, here."""
+        self.batch = truth(self.where, self.batch, look=True)
 
     def chunks(self, epoch: int, start: int, most: int) -> Iterator[Chunk]:
         """Batches from number `start`; `most` at once as long as so many full ones are left."""
@@ -184,11 +130,15 @@ class Stream:
         *,
         multiple: int = 1,
         steps: int | None = None,
+        read: Callable[[str, Any], Batch] = as_batch,
     ) -> None:
         self.where, self.data, self.multiple, self.steps = where, data, multiple, steps
+        self.read = read
         self.is_continued = hasattr(data, "__next__") or steps is not None
         self.pads = False
         self.full = 0
+        self._truth: Truth | None = None
+        self._looks = True  # at labels, for one epoch
         self._rest: Iterator[Any] | None = None
         self._taken = 0  # from `_rest`
         self._position = (0, 0)  # epoch and number of the batch that `_rest` gives next
@@ -202,8 +152,12 @@ class Stream:
         self._seek(0, 0)
         for data in self._rest or ():
             self._rest = itertools.chain([data], self._rest or ())
-            return checked(self.where, as_batch(self.where, data))
+            return checked(self.where, self.read(self.where, data))
         raise self._ran_out(0, 0)
+
+    def take(self, truth: Truth) -> None:
+        """What the losses are to get from now on; labels are looked at once, as they come."""
+        self._truth = truth
 
     def chunks(self, epoch: int, start: int, most: int) -> Iterator[Chunk]:
         """Batches of an epoch from number `start`; those before are read and left out."""
@@ -211,7 +165,7 @@ class Stream:
         number = start
         while self.steps is None or number < self.steps:
             wanted = most if self.steps is None else min(most, self.steps - number)
-            found = list(itertools.islice(self._read(), wanted))
+            found = list(itertools.islice(self._read(number), wanted))
             self._taken += len(found)
             self._position = (epoch, number + len(found))
             same = len({tuple(np.shape(a) for a in jax.tree.leaves(b)) for b in found}) == 1
@@ -224,6 +178,7 @@ class Stream:
                 break
         if number == 0 or (self.steps is not None and number < self.steps):
             raise self._ran_out(epoch, number)
+        self._looks = False
 
     def _ran_out(self, epoch: int, number: int) -> ValueError:
         need = "at least one is" if self.steps is None else f"{self.steps} are"
@@ -243,9 +198,11 @@ class Stream:
         for _ in itertools.islice(self._rest, max(0, before + start - self._taken)):
             self._taken += 1
 
-    def _read(self) -> Iterator[Batch]:
-        for data in self._rest or ():
-            batch = checked(self.where, as_batch(self.where, data))
+    def _read(self, start: int) -> Iterator[Batch]:
+        for number, data in enumerate(self._rest or (), start + 1):
+            batch = checked(self.where, self.read(self.where, data))
+            if self._truth is not None:
+                batch = self._truth(f"{self.where}: batch {number}", batch, self._looks)
             count = batch.size
             self.full = self.full or -(-count // self.multiple) * self.multiple
             if self.pads and batch.rows is None:
@@ -307,20 +264,61 @@ def source(
     shared: bool = False,
 ) -> Arrays | Stream:
     """Batches of whatever data is: arrays in memory, or something to iterate over."""
-    is_arrays = isinstance(data, (np.ndarray, jax.Array, Mapping, tuple))
-    if not is_arrays and not callable(data) and not hasattr(data, "__iter__"):
+    size = _check.whole(where, "batch_size", size, 1)
+    batch = _rows(where, data)
+    if batch is None:
+        return Stream(where, data, multiple=multiple, steps=steps)
+    return Arrays(where, batch, size, multiple=multiple, seed=seed, shared=shared)
+
+
+def inputs(where: str, x: Any, size: int) -> Arrays | Stream:
+    """Batches of inputs: rows of an array, tuple or dict of these; or the x of an iterable's."""
+    size = _check.whole(where, "batch_size", size, 1)
+    if isinstance(x, Mapping):
+        return Arrays(where, as_inputs(where, x), size)
+    if isinstance(x, tuple) or is_array(x):
+        return Arrays(where, Batch(x), size)
+    _check_iterable(where, x)
+    return Stream(where, x, read=as_inputs)
+
+
+def _rows(where: str, data: Any) -> Batch | None:
+    """Arrays as one batch of all rows; None for what there is to iterate over."""
+    if isinstance(data, (Mapping, tuple)) or is_array(data):
+        return as_batch(where, data)
+    _check_iterable(where, data)
+    if isinstance(data, list) and any(map(is_array, data)):
+        raise ValueError(
+            f"{where}: a list holds batches, got a list of arrays. Pass (x, y), or batches of x "
+            f"alone as [(x1,), (x2,)]."
+        )
+    return None
+
+
+def _check_iterable(where: str, data: Any) -> None:
+    is_text = isinstance(data, (str, bytes))
+    if is_text or not (callable(data) or hasattr(data, "__iter__")):
+        is_samples = hasattr(data, "__getitem__") and not is_text
+        hint = " A DataLoader makes batches of it." if is_samples else ""
         raise TypeError(
             f"{where}: data must be arrays, an iterable of batches or a function that returns "
-            f"one, got {type(data).__name__}."
+            f"one, got {type(data).__name__}.{hint}"
         )
-    if not is_arrays:
-        return Stream(where, data, multiple=multiple, steps=steps)
-    return Arrays(where, as_batch(where, data), size, multiple=multiple, seed=seed, shared=shared)
 
 
-def split(data: Any, share: float) -> tuple[Any, Any]:
+def split(data: Any, share: Any, validation: Any) -> tuple[Batch, Batch]:
     """The rows of arrays before the last `share`, and these, as Keras's `validation_split`."""
-    batch = checked("fit", jax.tree.map(np.asarray, as_batch("fit", data)))
+    if validation is not None:
+        raise ValueError("fit: give validation or validation_split, not both.")
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise ValueError(f"fit: validation_split must be between 0 and 1, got {share!r:.80}.")
+    batch = _rows("fit", data)
+    if batch is None:
+        raise TypeError(
+            f"fit: validation_split takes the last rows of arrays, got {type(data).__name__}. "
+            f"Pass other batches as validation=."
+        )
+    batch = jax.tree.map(np.asarray, checked("fit", batch))
     edge = int(batch.size * (1 - share))
     if not 0 < edge < batch.size:
         raise ValueError(

@@ -16,7 +16,8 @@ from lossjax import losses
 from lossjax._base import Loss, class_of
 from lossjax.objective import Objective
 from lossjax.training.data import Arrays, Stream
-from lossjax.training.step import Metrics
+from lossjax.training.metrics import Metrics
+from lossjax.training.step import as_objective
 
 Words: TypeAlias = dict[str, str]
 
@@ -29,8 +30,10 @@ MOST = 1000  # choices of an optimizer; a closure may hold anything
 def of_run(tx: Any, objective: Objective, metrics: Metrics, batches: Arrays | Stream) -> Words:
     """The losses, the optimizer and the data."""
     words = _of_objective("", objective) | _of_optimizer(tx) | _of_data(batches)
-    for name, metric in metrics.items():
-        words |= _of_objective(f"metric {name}: ", metric)
+    named = metrics.asked if isinstance(metrics.asked, Mapping) else {}
+    for name, metric in named.items():  # those in a list have no name but what they are
+        if not isinstance(metric, list | tuple):
+            words |= _of_objective(f"metric {name}: ", as_objective(metric))
     return words
 
 

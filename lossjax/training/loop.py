@@ -1,7 +1,7 @@
 """The loop over epochs and batches; every piece of it can be used alone."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -11,11 +11,12 @@ from jax.sharding import Mesh
 
 from lossjax import _check
 from lossjax._types import Array
+from lossjax._words import told
 from lossjax.objective import Objective
 from lossjax.training import identity, means
+from lossjax.training.batch import Batch
 from lossjax.training.data import (
     Arrays,
-    Batch,
     Stream,
     automatic,
     placed,
@@ -27,16 +28,18 @@ from lossjax.training.data import split as split_rows
 from lossjax.training.evaluation import Evaluation, prepared
 from lossjax.training.history import History
 from lossjax.training.interruption import interruptions
+from lossjax.training.metrics import Metrics
 from lossjax.training.progress import Bar
 from lossjax.training.run import Run, told_apart
-from lossjax.training.state import State
-from lossjax.training.step import Metrics, as_metrics, as_objective, update
+from lossjax.training.state import State, checked_state
+from lossjax.training.step import as_objective, columns, update
 
 CHECK = 512  # steps between two looks at whether the loss is finite
 STEPS_PER_CALL = 16
 SMALL = 2e7  # flops of a step that may take less time than calling it
 
 
+@told
 def fit(
     state: State,
     objective: Any,
@@ -46,7 +49,7 @@ def fit(
     batch_size: int = 32,
     validation: Any = None,
     validation_split: float = 0.0,
-    metrics: Mapping[str, Any] | None = None,
+    metrics: Any = None,
     callbacks: Sequence[Any] = (),
     steps_per_epoch: int | None = None,
     accumulate: int = 1,
@@ -61,12 +64,15 @@ def fit(
     """The state after training, and what was logged: the means of each epoch over its samples.
 
     `data` is (x, y), (x, y, sample_weight) or a dict of "x", "y", "sample_weight" and "mask", each
-    an array or a nest of arrays; or an iterable of such batches, or a function that returns one.
+    an array, tensor or data frame or a nest of these; or an iterable of such batches, as a list or
+    a `DataLoader`, or a function that returns one. A list is never one data set. Class numbers
+    that an output does not have raise ValueError where something counts them: all labels are
+    looked at once, of iterables in the first epoch, but for those on an accelerator.
     Rows of arrays are shuffled by `seed` and the number of the epoch; of iterables, nothing is.
     A short batch is filled up with rows that have no influence, unless the loss couples samples.
 
-    `validation` is data too, or the last `validation_split` of the rows. `metrics` are, by name,
-    functions of (y_true, y_pred) with one value a sample, or what a loss may be. `callbacks` are
+    `validation` is data too, or the last `validation_split` of the rows. `metrics` are described
+    by `lossjax.training.metrics.Metrics`: ["accuracy", "mae"], {"name": function}. `callbacks` are
     called with (epoch, logs, state); one that returns a text, or True, ends training.
     `accumulate` and `mesh` are those of `make_step`. `steps_per_call` steps are one call of the
     device, by default 16 where a step is short and holds no convolution on a CPU, else one.
@@ -80,8 +86,10 @@ def fit(
     returned; `state` is None where a step failed, which takes it over. With a `Checkpoint` among
     the callbacks it is on disk by then. The state passed in stays as it is.
     """
+    checked_state("fit", state)
     for name, number, least in (
         ("epochs", epochs, 0),
+        ("accumulate", accumulate, 1),
         ("prefetch", prefetch, 0),
         ("seed", seed, 0),
         ("steps_per_epoch", 1 if steps_per_epoch is None else steps_per_epoch, 1),
@@ -89,9 +97,9 @@ def fit(
     ):
         _check.whole("fit", name, number, least)
     checkpoint, others = told_apart(callbacks)
-    objective, scored, mesh = as_objective(objective), as_metrics(metrics), automatic(mesh)
+    objective, scored, mesh = as_objective(objective), Metrics(metrics), automatic(mesh)
     if validation_split:
-        data, validation = split_rows(data, validation_split)
+        data, validation = split_rows(data, validation_split, validation)
     batches = source(
         "fit",
         data,
@@ -105,7 +113,9 @@ def fit(
     names = prepared(batches, state, objective, scored)
     validate = None
     if validation is not None:
-        validate = Evaluation("fit: validation", validation, batch_size, objective, scored, mesh)
+        validate = Evaluation(
+            "fit: validation", validation, batch_size, state, objective, scored, mesh
+        )
     run = Run(state, names, mesh, checkpoint, others, stop_on_nan)
     run.settings = {"batch_size": int(batch_size), "seed": int(seed), "shuffle": bool(shuffle)}
     run.settings["steps"] = batches.steps and int(batches.steps)
@@ -168,7 +178,7 @@ def _compiled(
     def one(leaves: list[Array], sums: Array, batch: Batch) -> tuple[list[Array], Array]:
         state = jax.tree.unflatten(tree, leaves)
         new, result, scores = update(state, batch, objective, metrics, accumulate)
-        logs = result.logs | scores
+        logs = columns(result, scores, batch)
         return jax.tree.leaves(new), means.add(sums, [logs[name] for name in names], batch, state)
 
     def many(leaves: list[Array], sums: Array, batches: Batch) -> tuple[list[Array], Array]:

@@ -16,8 +16,11 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax._types import Array
-from lossjax.training.data import Batch
+from lossjax.training.batch import Batch
 from lossjax.training.state import State
+
+# A log of the first name is to be divided by one of the second; then the exponential may be due.
+WEIGHT, EXP_WEIGHT = " (weight)", " (weight of the logarithm)"
 
 
 def zeros(count: int) -> Array:
@@ -50,13 +53,27 @@ def read(sums: Any, names: Sequence[str]) -> dict[str, float]:
     """The means so far; waits for the device."""
     new, lost, _ = np.array(jax.device_get(sums), np.float64)
     exact = new + np.where(np.isfinite(lost), lost, 0)
-    return {name: float(exact[i] / exact[0]) for i, name in enumerate(names, 1)}
+    means = {name: exact[i] / exact[0] for i, name in enumerate(names, 1)}
+    for name in names:
+        for weight in (name + WEIGHT, name + EXP_WEIGHT):
+            if weight in means:
+                divisor = means.pop(weight)
+                means[name] = means[name] / divisor if divisor else 0.0
+                if weight.endswith(EXP_WEIGHT):
+                    with np.errstate(over="ignore"):
+                        means[name] = np.exp(means[name])
+    return {name: float(value) for name, value in means.items()}
 
 
 def trouble(sums: Any, names: Sequence[str]) -> tuple[int, list[str]]:
     """The first step whose loss was not finite, 0 if there is none, and which logs were not."""
     first, *flags = np.array(jax.device_get(sums))[2]
-    return int(first), [name for name, flag in zip(names, flags, strict=True) if flag]
+    return int(first), shown([name for name, flag in zip(names, flags, strict=True) if flag])
+
+
+def shown(names: Sequence[str]) -> list[str]:
+    """The names of logs, without those of weights."""
+    return [name for name in names if not name.endswith((WEIGHT, EXP_WEIGHT))]
 
 
 def written(sums: Any, names: Sequence[str]) -> dict[str, list[float]]:

@@ -167,7 +167,7 @@ class Run:
     def _changes(self, beside: dict[str, Any], trees: dict[str, Any]) -> list[str]:
         """What is not as it was before the checkpoint, by name."""
         changes = identity.differences(beside["words"], self.words)
-        new = [name for name in self.names if name not in beside["means"]]
+        new = [name for name in means.shown(self.names) if name not in beside["means"]]
         if self.batch:
             changes += [f"{name:.40} is not known for epoch {self.epoch + 1}" for name in new]
         old, now = beside["callbacks"], self._callback_words()

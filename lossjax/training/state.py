@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from lossjax import _check
 from lossjax._types import Array
+from lossjax._words import told
 from lossjax.objective import Objective
 from lossjax.training import model as models
 
@@ -52,6 +53,16 @@ class State:
         return self.adapter.apply(params, rest, x, key, train)
 
 
+def checked_state(where: str, state: Any) -> None:
+    """TypeError for a model in place of a state."""
+    if not isinstance(state, State):
+        raise TypeError(
+            f"{where}: state must be what training.init returns, got {type(state).__name__}. Write "
+            f"state = training.init(model, optax.adam(1e-3)); state.model is the trained model."
+        )
+
+
+@told
 def init(
     model: Any,
     tx: optax.GradientTransformation,
@@ -63,18 +74,22 @@ def init(
 ) -> State:
     """The state before the first step, of a flax nnx, flax linen or equinox model.
 
+    An equinox model that has layers with state is the pair that `eqx.nn.make_with_state` returns.
     The model is copied: training does not change it, `state.model` is the trained one. `sample`
     are inputs of one batch, from which linen makes its parameters. An `objective` with learned
     weights adds their parameters. With a `dtype` such as "bfloat16" the model computes in it;
     parameters, optimizer and losses stay in float32. `seed` starts dropout and linen's parameters.
     """
     key = jax.random.key(seed)
-    bases = [f"{cls.__module__.split('.')[0]}.{cls.__name__}" for cls in type(model).__mro__]
-    if "equinox.Module" in bases:
-        adapter, params, rest = models.of_equinox(model)
-    elif any(cls.__module__.startswith("flax.nnx") for cls in type(model).__mro__):
+    states: list[Any] = []
+    if isinstance(model, tuple) and len(model) == 2 and _is_equinox(model[0]):
+        model, *states = model
+    classes = type(model).__mro__
+    if _is_equinox(model):
+        adapter, params, rest = models.of_equinox(model, *states)
+    elif any(cls.__module__.startswith("flax.nnx") for cls in classes):
         adapter, params, rest = models.of_nnx(model)
-    elif any(cls.__module__.startswith("flax.linen") for cls in type(model).__mro__):
+    elif any(cls.__module__.startswith("flax.linen") for cls in classes):
         if sample is None:
             raise ValueError(
                 "init: a linen model makes its parameters from inputs: pass one batch of them, "
@@ -101,6 +116,12 @@ def init(
         dtype=_check.float_dtype("init", dtype),
     )
     return jax.tree.map(lambda x: jnp.array(x, copy=True), state)
+
+
+def _is_equinox(model: Any) -> bool:
+    """Told by its name: equinox need not be installed."""
+    names = [f"{c.__module__.split('.')[0]}.{c.__name__}" for c in type(model).__mro__]
+    return "equinox.Module" in names
 
 
 def _cast(tree: Any, dtype: str) -> Any:

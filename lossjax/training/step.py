@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -10,13 +10,18 @@ import optax
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
+from lossjax import _check
 from lossjax._types import Array
+from lossjax._words import told
 from lossjax.objective import Objective, Result, Totals
-from lossjax.training.data import Batch, as_batch, automatic, checked, padded, placed, spread
-from lossjax.training.state import State
+from lossjax.training.batch import Batch, as_batch, checked, padded
+from lossjax.training.data import automatic, placed, spread
+from lossjax.training.metrics import Metrics, Score, logs_of
+from lossjax.training.state import State, checked_state
+from lossjax.training.truth import Truth, wraps_around
 
 Logs: TypeAlias = dict[str, Any]
-Metrics: TypeAlias = Mapping[str, Objective]
+Scores: TypeAlias = dict[str, Score]
 
 
 def as_objective(loss: Any) -> Objective:
@@ -24,15 +29,11 @@ def as_objective(loss: Any) -> Objective:
     return loss if isinstance(loss, Objective) else Objective(loss)
 
 
-def as_metrics(metrics: Mapping[str, Any] | None) -> dict[str, Objective]:
-    """Metrics are reduced as losses are: functions of (y_true, y_pred), one value a sample."""
-    return {name: as_objective(metric) for name, metric in (metrics or {}).items()}
-
-
+@told
 def make_step(
     objective: Any,
     *,
-    metrics: Mapping[str, Any] | None = None,
+    metrics: Any = None,
     accumulate: int = 1,
     mesh: Mesh | None = None,
 ) -> Callable[[State, Any], tuple[State, Logs]]:
@@ -40,6 +41,7 @@ def make_step(
 
     A batch is (x, y), (x, y, sample_weight) or a dict of "x", "y", "sample_weight", "mask". The
     logs are arrays: "loss" and the other terms by Keras's names, the metrics, and "shares".
+    Labels are not looked at, as `fit` and `evaluate` do.
 
     With `accumulate` the batch is taken in so many parts, one after the other; with a `mesh` its
     rows are spread over the devices. Value and gradient are those of the whole batch, also with
@@ -48,12 +50,19 @@ def make_step(
 
     The arrays of the state passed in are taken over: they cannot be used again.
     """
-    objective, scored = as_objective(objective), as_metrics(metrics)
+    objective, scored = as_objective(objective), Metrics(metrics)
+    accumulate = _check.whole("make_step", "accumulate", accumulate, 1)
     mesh = automatic(mesh)
     multiple = accumulate * (mesh.size if mesh else 1)
 
     def step(state: State, batch: Any) -> tuple[State, Logs]:
+        checked_state("step", state)
         batch = checked("step", as_batch("step", batch))
+        if wraps_around(batch.y):
+            y_pred = jax.eval_shape(
+                lambda: state.outputs(state.params, state.rest, batch.x, train=False)[0]
+            )
+            batch = Truth(objective, y_pred)("step", batch, look=False)
         if batch.size % multiple:
             batch = padded(batch, -(-batch.size // multiple) * multiple)
         batch = spread(batch, mesh)
@@ -67,18 +76,19 @@ def _step(
     state: State, batch: Batch, objective: Objective, metrics: Metrics, accumulate: int
 ) -> tuple[State, Logs]:
     state, result, scores = update(state, batch, objective, metrics, accumulate)
-    return state, {**result.logs, **scores, "shares": result.shares}
+    values = {name: score.result() for name, score in scores.items()}
+    return state, {**logs_of(result, values), "shares": result.shares}
 
 
 def update(
     state: State, batch: Batch, objective: Objective, metrics: Metrics, accumulate: int
-) -> tuple[State, Result, Logs]:
+) -> tuple[State, Result, Scores]:
     """The state after one batch, what the loss was, and the metrics."""
 
     def forward(params: Any, rest: Any, batch: Batch, part: Any) -> Any:
         y_pred, auxiliary, rest = state.outputs(params, rest, batch.x, True, part)
         totals = objective.totals(*_compared(batch, y_pred), rows=batch.rows, auxiliary=auxiliary)
-        return totals, (rest, score(metrics, batch, y_pred))
+        return totals, (rest, score(objective, metrics, batch, y_pred))
 
     def value(params: Any, totals: Totals) -> tuple[Array, Result]:
         result = value_of(objective, state, params, totals)
@@ -103,9 +113,9 @@ def update(
 
         unroll = _has_convolution(look, state.rest, (jax.tree.map(lambda a: a[0], micro), 0))
         _, stacked = jax.lax.scan(look, state.rest, (micro, numbers), unroll=unroll)
-        by_params, by_totals = jax.grad(value, argnums=(0, 1), has_aux=True)(
-            state.params, _sum(stacked, accumulate)
-        )[0]
+        # Totals may hold counts and flags, which have no derivative.
+        of_both = jax.grad(value, argnums=(0, 1), has_aux=True, allow_int=True)
+        by_params, by_totals = of_both(state.params, _sum(stacked, accumulate))[0]
 
         def take(carry: Any, xs: Any) -> Any:
             rest, grads = carry
@@ -124,7 +134,7 @@ def update(
     updates, opt_state = state.tx.update(grads, state.opt_state, state.params, value=result.loss)
     params = optax.apply_updates(state.params, updates)
     new = state.replace(step=state.step + 1, params=params, rest=rest, opt_state=opt_state)
-    return new, result, scores_of(metrics, scores)
+    return new, result, scores
 
 
 def value_of(objective: Objective, state: State, params: Any, totals: Totals) -> Result:
@@ -135,25 +145,26 @@ def value_of(objective: Objective, state: State, params: Any, totals: Totals) ->
 
 def measure(
     state: State, batch: Batch, objective: Objective, metrics: Metrics
-) -> tuple[Totals, dict[str, Totals]]:
-    """The terms and the metrics of a batch, the model not being trained."""
+) -> tuple[Totals, Scores, Any]:
+    """The terms, the metrics and the outputs of a batch, the model not being trained."""
     y_pred, auxiliary, _ = state.outputs(state.params, state.rest, batch.x, train=False)
     totals = objective.totals(*_compared(batch, y_pred), rows=batch.rows, auxiliary=auxiliary)
-    return totals, score(metrics, batch, y_pred)
+    return totals, score(objective, metrics, batch, y_pred), y_pred
 
 
-def score(metrics: Metrics, batch: Batch, y_pred: Any) -> dict[str, Totals]:
-    """Metrics are not differentiated, and not weighed by the weights of samples, as in Keras."""
+def score(objective: Objective, metrics: Metrics, batch: Batch, y_pred: Any) -> Scores:
+    """The metrics of a batch, which are not differentiated."""
     y_pred = jax.lax.stop_gradient(y_pred)
-    return {
-        name: metric.totals(batch.y, y_pred, None, batch.mask, rows=batch.rows)
-        for name, metric in metrics.items()
-    }
+    return metrics.scores(objective, batch.y, y_pred, batch.mask, batch.rows)
 
 
-def scores_of(metrics: Metrics, totals: Mapping[str, Totals]) -> Logs:
-    """What the totals of the metrics amount to."""
-    return {name: metric.value(totals[name]).loss for name, metric in metrics.items()}
+def columns(result: Result, scores: Scores, batch: Batch) -> Logs:
+    """What `means` adds up of a batch."""
+    rows = batch.size if batch.rows is None else jnp.sum(batch.rows)
+    found = logs_of(result, scores)
+    for name, score in scores.items():
+        found |= score.columns(name, rows)
+    return found
 
 
 def _compared(batch: Batch, y_pred: Any) -> tuple[Any, Any, Any, Any]:

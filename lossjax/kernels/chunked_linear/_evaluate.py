@@ -131,8 +131,8 @@ def evaluate(
 
 def evaluate_total(
     where: str, fn: Callable[..., Any], batch: Batch, consts: list[Array], opt: Options
-) -> Total:
-    """As `evaluate`, as a sum and what to divide it by."""
+) -> tuple[Total, Any]:
+    """As `evaluate`, each as a sum and what to divide it by."""
     spec, ops, order = _engine(where, fn, batch, consts, opt)
     weight = None if batch.weight is None else batch.weight.astype(spec.dtype)
 
@@ -141,7 +141,8 @@ def evaluate_total(
 
     divisor = parts(_zeros(batch, spec)).weight
     factor = _factor(batch, spec, lambda v: parts(v).sum, order)
-    return Total(total(spec, ops._replace(factor=factor))[0], divisor)
+    loss, others = total(spec, ops._replace(factor=factor))
+    return Total(loss, divisor), jax.tree.map(parts, _unflatten(batch, order, others))
 
 
 def _engine(

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-from lossjax._reduce import Total
 from lossjax._types import Array, Hyper, Ignored, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
 from lossjax.kernels.chunked_linear._mesh import automatic
@@ -109,18 +108,21 @@ def linear_cross_entropy_total(
     *,
     ignore_class: Ignored,
     shift: int,
+    return_terms: bool = False,
     **options: Any,
-) -> Total:
+) -> Any:
     """`linear_cross_entropy` as a `Total`: those of the parts of a batch add up to the whole.
 
-    All options of `linear_cross_entropy` but `return_terms`, every one given.
+    All options of `linear_cross_entropy`, every one given. With `return_terms` the terms too, as a
+    dict of totals, without `tokens`.
     """
     weights = tuple(options.pop(name) for name in WEIGHTS)
     hypers = tuple(options.pop(name) for name in HYPERS)
     opt = Options(**options)
 
-    def run(*arrays: Any) -> Total:
-        batch, fn, values = prepare(opt, ignore_class, shift, False, *arrays)
-        return evaluate_total(WHERE, fn, batch, values, opt)
+    def run(*arrays: Any) -> Any:
+        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        total, parts = evaluate_total(WHERE, fn, batch, values, opt)
+        return (total, dict(zip(Terms._fields, parts, strict=False))) if return_terms else total
 
     return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
