@@ -40,14 +40,16 @@ def array(where: str, name: str, value: Any) -> Array:
 
 
 def _on_host(value: Any) -> Any:
-    """Integers that are not JAX's yet, and what is no number, as NumPy's; all else as it is."""
+    """Integers that are not JAX's yet, as NumPy's; everything else as it is."""
     if isinstance(value, jax.Array):
         return value
     try:
         found = np.asarray(value)
     except (TypeError, ValueError):  # tracers in a list, rows of unequal length
         return value
-    return value if found.dtype.kind in "bfcV" else found
+    # Of text in lists JAX would make a dtype.
+    is_text = found.dtype.kind in "US" and isinstance(value, (list, tuple))
+    return found if found.dtype.kind in "iu" or is_text else value
 
 
 def _overflows(x: np.ndarray) -> bool:

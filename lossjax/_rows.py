@@ -219,7 +219,8 @@ SHARE = Normaliser(
 # --- angles -------------------------------------------------------------------------------------
 
 
-_TINY = 2.0**-80  # of numbers times this, squares neither overflow nor, if large ones, vanish
+_UNIT = 2.0**-20  # 1 over the largest norms would be denormal: they are taken in this unit
+_TINY = 2.0**-80  # squares of what is times this neither overflow nor, where plain ones do, vanish
 
 
 def cosine(x: Array, y: Array, axis: Axis) -> Array:
@@ -229,30 +230,37 @@ def cosine(x: Array, y: Array, axis: Axis) -> Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _angle(x: Array, y: Array, axis: Axis) -> Rows:
-    """The cosine, and 1 over each norm. One input may be broadcast to the other one."""
+    """The cosine, and 1 / (_UNIT * norm) of both. One may be broadcast to the other one."""
 
     def sums(x: Array, y: Array) -> Rows:
         return tuple(jnp.sum(a, axis, keepdims=True) for a in (x * y, x * x, y * y))
 
-    def quotients(xy: Array, xx: Array, yy: Array) -> Rows:
-        p, q = (lax.rsqrt(jnp.maximum(square, EPSILON**2)) for square in (xx, yy))
-        return xy * p * q, p, q
+    def inverses(*squares: Array) -> Rows:
+        return tuple(lax.rsqrt(jnp.maximum(square, EPSILON**2)) for square in squares)
+
+    def quotient(xy: Array, *squares: Array) -> Rows:
+        p, q = inverses(*squares)
+        return xy * p * q, p / _UNIT, q / _UNIT
 
     def careful(x: Array, y: Array) -> Rows:
-        plain, scaled = sums(x, y), sums(_TINY * x, _TINY * y)
-        fits = [jnp.isfinite(a) for a in plain]
-        _, p, q = quotients(*plain)
-        p_scaled, q_scaled = (
-            jnp.where(fit, a / _TINY, lax.rsqrt(b))
-            for fit, a, b in zip(fits[1:], (p, q), scaled[1:], strict=True)
+        (xy, *plain), (xy_tiny, *tiny) = sums(x, y), sums(_TINY * x, _TINY * y)
+        fits = [jnp.isfinite(square) for square in plain]
+        p, q = inverses(*plain)
+        p_tiny, q_tiny = (
+            jnp.where(fit, a / _TINY, lax.rsqrt(square))
+            for fit, a, square in zip(fits, (p, q), tiny, strict=True)
         )
-        p, q = p_scaled * _TINY, q_scaled * _TINY
-        return jnp.where(fits[0], plain[0] * p * q, scaled[0] * p_scaled * q_scaled), p, q
+        # The plain one first: it makes xy no larger than the other norm.
+        one = xy * jnp.where(fits[0], p, q) * jnp.where(fits[0], q_tiny, p_tiny) * _TINY
+        cos = jnp.where(fits[0] & fits[1], xy * p * q, one)
+        both = xy_tiny * p_tiny * q_tiny
+        cos = jnp.where(jnp.isfinite(xy) & (fits[0] | fits[1]), cos, both)
+        return cos, p_tiny * (_TINY / _UNIT), q_tiny * (_TINY / _UNIT)
 
     def quick(x: Array, y: Array) -> Rows:
         plain = sums(x, y)
         fits = functools.reduce(jnp.logical_and, [jnp.isfinite(a).all() for a in plain])
-        return lax.cond(fits, lambda: quotients(*plain), lambda: careful(x, y))
+        return lax.cond(fits, lambda: quotient(*plain), lambda: careful(x, y))
 
     if may_merge(x, y):
         return careful(x, y)
@@ -269,15 +277,16 @@ def _angle_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Rows, Rows]:
         if not is_live(d):
             continue
         x, y, along, p, q = again(primals[i], primals[1 - i], cos, inverses[i], inverses[1 - i])
+        x, y, by_x = _UNIT * x * p, _UNIT * y * q, lifted(d) * (_UNIT * p)
         # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
-        floating = p < 1 / EPSILON
-        by_norm = jnp.sum((x * p) * (lifted(d) * p), moved(axis, primals[i].ndim))
-        by_norm = jnp.where(inverses[i] < 1 / EPSILON, by_norm.reshape(inverses[i].shape), 0)
+        floor = 1 / (EPSILON * _UNIT)
+        by_norm = jnp.sum(x * by_x, moved(axis, primals[i].ndim)).reshape(inverses[i].shape)
+        by_norm = jnp.where(inverses[i] < floor, by_norm, 0)
         slopes[i] = -inverses[i] * by_norm
         if primals[i].shape == shape:
-            terms.append(lifted(d) * (p * (y * q - x * p * jnp.where(floating, along, 0))))
+            terms.append(by_x * (y - x * jnp.where(p < floor, along, 0)))
         else:  # broadcast: an entry of x is there several times in the sum, once in the norm
-            terms.append(lifted(d) * (p * (y * q)))
+            terms.append(by_x * y)
             rest = rest + cos * by_norm
     by_cos = jnp.sum(added(terms, lifted(cos)), moved(axis, len(shape))).reshape(cos.shape)
     return out, (by_cos - rest, *slopes)

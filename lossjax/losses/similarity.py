@@ -90,7 +90,7 @@ def circle(
     if remove_diagonal:
         positive &= ~jnp.eye(len(labels), len(ref_column), dtype=bool)
     if where is not None:
-        exists = where[:, None] & (where if ref_embeddings is None else True)
+        exists = where[:, None] & (where[None] if ref_embeddings is None else True)
         positive, negative = positive & exists, negative & exists
     towards = -gamma * jnp.maximum(margin + distance, 0) * (margin - distance)
     apart = gamma * jnp.maximum(1 + margin - distance, 0) * (1 - margin - distance)
