@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except (_Problem, ValueError, TypeError, ImportError) as error:  # worded by lossjax, or by
         text = str(error)  # the loss
-    except Exception as error:  # whatever the loss of a user raises
+    except (Exception, SystemExit) as error:  # whatever the loss of a user raises
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
     print(f"lossjax {options.command}: {cut(text, _TEXT)}", file=sys.stderr)

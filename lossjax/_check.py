@@ -491,6 +491,19 @@ def class_numbers(where: str, labels: Any, classes: int, ignore_class: int | Non
         )
 
 
+def curves(where: str, name: str, values: Any) -> list[float]:
+    """The values of a hyperparameter that varies from curve to curve."""
+    try:
+        found = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError, OverflowError):
+        found = np.zeros(0)
+    if found.ndim != 1 or not found.size:
+        raise ValueError(
+            f"{where}: {name} must be numbers in a list, one for each curve, got {shown(values)}."
+        )
+    return found.tolist()
+
+
 def nearest(name: Any, known: Iterable[Any]) -> str:
     """A question to append to an error text, or nothing."""
     if not isinstance(name, str):

@@ -131,7 +131,7 @@ def _instance(loss: Any) -> Any:
     except TypeError as error:
         raise ValueError(
             f"get: {_check.shown(loss)} cannot be made without arguments: "
-            f"{_check.cut(error, 120)} Pass an instance of it."
+            f"{_check.cut(error, 120)}. Pass an instance of it."
         ) from error
     if not callable(made):
         raise ValueError(f"Could not interpret loss identifier: {_check.shown(loss)}.")
