@@ -287,7 +287,7 @@ def _no_number(where: str, name: str, value: Any) -> TypeError:
 
 def _floats(value: Any) -> Any:
     """Numbers as floats, arrays of JAX and pytrees of these as they are, None for all else."""
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+    if _is_whole(value) or isinstance(value, (float, np.floating)):
         try:
             return float(value)
         except OverflowError:
@@ -322,7 +322,8 @@ def _is_array(x: Any) -> bool:
 
 
 def _is_real(x: Any) -> bool:
-    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer))
+    whole = jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.kind != "m"  # timedelta64
+    return whole or jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def weights_fit(where: str, values: tuple[int, ...], weights: tuple[int, ...]) -> None:
@@ -377,7 +378,8 @@ def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    # NumPy counts timedelta64 among the integers.
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
 def chunk(where: str, value: Any) -> None:

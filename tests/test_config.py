@@ -283,6 +283,8 @@ VALUES = {
     "text array": np.array(["a" * 10**5]),
     "datetime array": np.array(["2020", "NaT"], "datetime64[D]"),
     "datetime": np.datetime64("NaT"),
+    "timedelta": np.timedelta64(1, "s"),
+    "timedelta array": np.array([1], "timedelta64[s]"),
     "structured array": np.zeros(2, [("a" * 1000, "f4")]),
     "0-d text": np.array("x"),
     "no numbers": np.zeros(0),
@@ -337,6 +339,7 @@ RANGES = {
     losses.BinaryFocalCrossentropy: {"alpha": (0, 1), "gamma": (0, 1e9)},
     losses.CategoricalFocalCrossentropy: {"alpha": (0, 1e9), "gamma": (0, 1e9)},
     losses.Tversky: {"alpha": (0, 1e9), "beta": (0, 1e9)},
+    losses.CategoricalGeneralizedCrossEntropy: {"q": (0.5, 0.75)},
     losses.Circle: {"gamma": (0, 1e9), "margin": (-1e9, 1e9)},
     losses.LinearCrossEntropy: {"class_weight": (0, 1e9), "soft_cap": (0.5, np.inf)},
 }

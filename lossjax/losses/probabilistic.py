@@ -454,6 +454,7 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     [1.]
     """
     where = "categorical_generalized_cross_entropy"
+    _check.within(where, "q", q, "(0, inf)")
     p = _check.prediction(where, y_pred)
     _check.class_axis(where, p, -1)
     labels = _check.aligned_labels(where, y_true, p, -1)
