@@ -10,30 +10,38 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax import _check, _reduce
-from lossjax._reduce import Total
+from lossjax._reduce import Inputs, Total
 from lossjax._types import Array, Input, Reduction
 
 # Every identifier: class names give the class, function names and aliases the function.
 registry: dict[str, Any] = {}
 
 
-def static(*, default: Any, types: tuple[type, ...] | None = None, kw_only: bool = False) -> Any:
+def static(
+    *,
+    default: Any,
+    types: tuple[type, ...] | None = None,
+    kw_only: bool = False,
+    beyond: bool = False,
+) -> Any:
     """Declare a choice: fixed at trace time, part of the jit cache key, never differentiated.
 
-    `types` are the types that it may have; those of a bool default are known.
+    `types` are the types that it may have; those of a bool default are known. `beyond` is a choice
+    that Keras does not have: configs, which Keras is to read, have it where it is not the default.
     """
     if types is None and isinstance(default, bool):
         types = (bool,)
-    metadata = {"static": True, "types": types}
+    metadata = {"static": True, "types": types, "beyond": beyond}
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
-def leaf(*, default: float, interval: str) -> Any:
+def leaf(*, default: float, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
     """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none.
 
     An end in brackets belongs to it: "[0, inf]" lets infinity through. NaN is in no range.
     """
-    return dataclasses.field(default=default, metadata={"interval": interval})
+    metadata = {"interval": interval, "beyond": beyond}
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
 @dataclass_transform(
@@ -81,8 +89,9 @@ class Loss:
     aliases: ClassVar[tuple[str, ...]] = ()
     default_name: ClassVar[str] = "loss"
     domain: ClassVar[str] = "real"  # what inputs it takes: one of `lossjax.testing.DOMAINS`
-    # Each value depends on its own sample alone: then masks and weights cost next to nothing.
-    separable: ClassVar[bool] = False
+    # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
+    # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
+    couples: ClassVar[str | None] = None
     # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
     predicted: ClassVar[dict[str, bool]] = {}
 
@@ -148,7 +157,7 @@ class Loss:
             f"{f.name}={value!r}"
             for f in dataclasses.fields(self)
             for value in [getattr(self, f.name)]
-            if f.name != "name" and not (isinstance(value, _PLAIN) and value == f.default)
+            if f.name != "name" and not _is_default(value, f.default)
         )
         return f"{type(self).__name__}({', '.join(changed)})"
 
@@ -156,6 +165,7 @@ class Loss:
         """Values per sample, or `(values, mask)`; what a subclass overrides.
 
         Ranks that differ by a trailing axis of size 1 are aligned first, as Keras's classes do.
+        Losses that couple samples have one more argument, `where=None`: who counts.
         """
         if not hasattr(self, "fn"):
             raise NotImplementedError(
@@ -227,42 +237,68 @@ class Loss:
         They are masked, not weighed with 0: "sum_over_batch_size" would still count them.
         """
 
-        def values() -> Any:
-            found = self._evaluate(y_true, y_pred, sample_weight, mask)[0]
-            return found.reshape(found.shape or (1,) * rows.ndim)
-
         if mask is None:
-            ndim = jax.eval_shape(values).ndim
+            ndim = len(self._shape(self._prepare(y_true, y_pred, None, None))) or rows.ndim
             return y_true, y_pred, sample_weight, _reduce.leading(rows, ndim)
         mask = jnp.asarray(mask).astype(bool)
         return y_true, y_pred, sample_weight, mask & _reduce.leading(rows, mask.ndim)
 
     def _prepare(
         self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
-    ) -> tuple[Any, Any, Array | None, Array | None]:
+    ) -> Inputs:
         """Everything as arrays, and harmless numbers in the samples that count for nothing."""
         where = type(self).__name__
-        y_true, y_pred = _arrays(where, "y_true", y_true), _arrays(where, "y_pred", y_pred)
-        y_pred = jax.tree.map(_check.wide, y_pred)
-        # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
-        by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
-        harmless = _reduce.guarded if self.separable and not by_hyper else _reduce.defused
-        axis = getattr(self, "axis", -1)
+        y_true = _arrays(where, "y_true", y_true, labels=self.domain in LABELLED)
+        y_pred = jax.tree.map(_check.wide, _arrays(where, "y_pred", y_pred))
+        if hasattr(self, "fn") and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
+            y_true, y_pred = _check.aligned(y_true, y_pred)
+            if self.domain not in LABELLED:
+                y_true = y_true.astype(y_pred.dtype)
         if mask is not None:
             mask = _check.array(where, "mask", mask).astype(bool)
-            y_true, y_pred = harmless((y_true, y_pred), mask, axis)
         if sample_weight is not None:
             sample_weight = _check.array(where, "sample_weight", sample_weight)
-            y_true, y_pred = harmless((y_true, y_pred), sample_weight != 0, axis)
-        return y_true, y_pred, sample_weight, mask
+        if mask is None and sample_weight is None:
+            return Inputs(y_true, y_pred)
+        return self._weighed(Inputs(y_true, y_pred, None, sample_weight, mask))
+
+    def _weighed(self, inputs: Inputs) -> Inputs:
+        """Inputs with weights or a mask; what they take out can do no harm."""
+        where = type(self).__name__
+        if self.couples == "pairs":
+            return inputs._replace(where=_reduce.who_counts(where, inputs))
+        values = jax.lax.stop_gradient(self._values(inputs))
+        alive = _reduce.alive(where, values.shape, inputs.weight, inputs.mask)
+        # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
+        by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
+        harmless = _reduce.defused
+        if self.couples is not None and not by_hyper:
+            # A weight of 0 may be differentiated, and with it the derivative of its sample.
+            alive = alive if inputs.weight is None else alive | jnp.isfinite(values)
+            harmless = _reduce.guarded
+        axis = getattr(self, "axis", -1)
+        return _reduce.disarmed(inputs, alive, axis, harmless, harmless)
+
+    def _values(self, inputs: Inputs) -> Array:
+        found = self._call(inputs)
+        return jnp.asarray(found[0] if isinstance(found, tuple) else found)
+
+    def _shape(self, inputs: Inputs) -> tuple[int, ...]:
+        """The shape of the values per sample."""
+        return jax.eval_shape(self._values, inputs).shape
+
+    def _call(self, inputs: Inputs) -> Any:
+        if inputs.where is None:
+            return self.call(inputs.y_true, inputs.y_pred)
+        return self.call(inputs.y_true, inputs.y_pred, where=inputs.where)  # type: ignore[call-arg]
 
     def _evaluate(
         self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
     ) -> tuple[Array, Array | None, Array | None]:
         """Values per sample with their weights and mask, the loss's own mask included."""
         where = type(self).__name__
-        y_true, y_pred, weight, mask = self._prepare(y_true, y_pred, sample_weight, mask)
-        values = self.call(y_true, y_pred)
+        inputs = self._prepare(y_true, y_pred, sample_weight, mask)
+        values, (weight, mask) = self._call(inputs), inputs[3:]
         if isinstance(values, tuple):
             values, own_mask = values
             mask = own_mask if mask is None else _check.joint_mask(where, mask, own_mask)
@@ -274,6 +310,8 @@ class Loss:
         config = {"name": self.name, "reduction": self.reduction}
         for field in self._hyperparameter_fields():
             value = getattr(self, field.name)
+            if field.metadata.get("beyond") and _is_default(value, field.default):
+                continue
             if isinstance(value, jax.core.Tracer):
                 raise TypeError(
                     f"{type(self).__name__}: {field.name} is traced and has no value to write. "
@@ -300,6 +338,7 @@ class Loss:
             raise ValueError(str(error)) from error
 
 
+LABELLED = ("label", "sequence", "embedding", "hidden")  # domains whose y_true are class numbers
 _COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
@@ -309,21 +348,28 @@ def _plain(choice: Any) -> Any:
     return choice.item() if isinstance(choice, (np.number, np.bool_)) else choice
 
 
+def _is_default(value: Any, default: Any) -> bool:
+    return isinstance(value, _PLAIN) and value == default
+
+
 def snake_case(name: str) -> str:
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _arrays(where: str, name: str, tree: Any) -> Any:
-    """Array leaves: numbers in lists are one array; labels stay integers, wide and signed."""
+def _arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
+    """Array leaves: numbers in lists are one array; integers stay such, wide and signed."""
 
     def is_leaf(x: Any) -> bool:
         numbers = (int, float, bool)
         return isinstance(x, (list, tuple)) and all(isinstance(v, numbers) or is_leaf(v) for v in x)
 
     def convert(x: Any) -> Array:
+        if labels:
+            x = _check.class_number(x)
         x = _check.array(where, name, x)
-        if x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
+        is_wide = x.dtype.itemsize >= 4 and jnp.issubdtype(x.dtype, jnp.unsignedinteger)
+        if is_wide or x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
             return _check.wide(x)
         # uint8 labels would wrap around in 1 - y_true
         return x if x.dtype == jnp.int64 else x.astype(jnp.int32)

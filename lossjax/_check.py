@@ -5,6 +5,7 @@ under `jit` and are raised at trace time too.
 """
 
 import difflib
+import functools
 import itertools
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax._types import Array, Axis
+from lossjax._types import Array, Axis, Ignored
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -82,7 +83,10 @@ def bounded(value: Any) -> bool:
 
 
 def array(where: str, name: str, value: Any) -> Array:
-    """`value` as an array of real numbers."""
+    """`value` as an array of real numbers; integers too large for JAX's become floats."""
+    value = _on_host(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and _overflows(value):
+        value = value.astype(float)
     try:
         out = jnp.asarray(value)
     except (TypeError, ValueError) as error:
@@ -98,6 +102,28 @@ def array(where: str, name: str, value: Any) -> Array:
     return out
 
 
+def _on_host(value: Any) -> Any:
+    """Integers that are not JAX's yet, as NumPy's; everything else as it is."""
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError):  # tracers in a list, rows of unequal length
+        return value
+    return found if found.dtype.kind in "iu" else value
+
+
+def _overflows(x: np.ndarray) -> bool:
+    low, high = _limits(x)
+    return x.dtype.itemsize >= 4 and bool(np.any((x < low) | (x > high)))
+
+
+def _limits(x: Any) -> tuple[int, int]:
+    """The least and the largest number of the integer dtype of `x` that JAX's integers hold."""
+    own, held = jnp.iinfo(x.dtype), jnp.iinfo(jax.dtypes.canonicalize_dtype(np.int64))
+    return max(int(own.min), int(held.min)), min(int(own.max), int(held.max))
+
+
 def wide(x: Array) -> Array:
     """`x` in float32 at least: integers, booleans and 16-bit floats are widened."""
     is_wide = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4
@@ -106,15 +132,27 @@ def wide(x: Array) -> Array:
 
 def labels(where: str, y_true: Any) -> Array:
     """Class numbers as int32 (int64 stays); fractions are cut off, as Keras does."""
-    y_true = array(where, "y_true", y_true)
+    y_true = array(where, "y_true", class_number(y_true))
     return y_true if y_true.dtype == jnp.int64 else y_true.astype(jnp.int32)
+
+
+def class_number(y_true: Any) -> Any:
+    """`y_true`; an integer beyond those of JAX, which would wrap around, is their last one.
+
+    So it stays what it is: a label out of range, and not another class.
+    """
+    y_true = _on_host(y_true)
+    if isinstance(y_true, (np.ndarray, jax.Array)) and jnp.issubdtype(y_true.dtype, jnp.integer):
+        low, high = _limits(y_true)
+        return y_true.clip(low, high).astype(np.int64 if high > 2**31 else np.int32)
+    return y_true
 
 
 def prediction(where: str, y_pred: Any) -> Array:
     return wide(array(where, "y_pred", y_pred))
 
 
-def aligned(a: Array, b: Array) -> tuple[Array, Array]:
+def aligned(a: Any, b: Any) -> tuple[Any, Any]:
     """Keras's rank rule: ranks that differ by one trailing axis of size 1 are made equal.
 
     If the shorter has rank 1 it gets the axis, else the longer loses it. Nothing else changes.
@@ -136,15 +174,31 @@ def pair(where: str, y_true: Any, y_pred: Any, *, align: bool = False) -> tuple[
     y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
     if align:
         y_true, y_pred = aligned(y_true, y_pred)
-    try:
-        shape = np.broadcast_shapes(y_true.shape, y_pred.shape)
-    except ValueError:
-        shape = None
-    if shape not in (y_true.shape, y_pred.shape):
+    if joint_shape(y_true.shape, y_pred.shape) not in (y_true.shape, y_pred.shape):
         raise ValueError(
             f"{where}: y_true and y_pred need equal shapes, or one that broadcasts to the other, "
             f"got {y_true.shape} and {y_pred.shape}.{_reshape_hint(y_true, y_pred)}"
         )
+    return y_true, y_pred
+
+
+def joint_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What the shapes are broadcast to; None where they do not fit."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+
+
+def same_rank(where: str, y_true: Array, y_pred: Array, axis: Axis) -> tuple[Array, Array]:
+    """Both with axes of size 1 in front where one has fewer; `axis` must mean the same in both."""
+    if y_true.ndim != y_pred.ndim and np.any(np.atleast_1d(-1 if axis is None else axis) >= 0):
+        raise ValueError(
+            f"{where}: y_true and y_pred need as many axes where axis is counted from the front, "
+            f"got {y_true.shape} and {y_pred.shape} with axis={axis}. Count it from the end."
+        )
+    ndim = max(y_true.ndim, y_pred.ndim)
+    y_true, y_pred = (y.reshape((1,) * (ndim - y.ndim) + y.shape) for y in (y_true, y_pred))
     return y_true, y_pred
 
 
@@ -175,6 +229,25 @@ def class_axis(where: str, y_pred: Array, axis: Any) -> None:
         raise ValueError(
             f"{where}: axis must be an axis of y_pred of shape {y_pred.shape}, got {shown(axis)}."
         )
+
+
+def ignored(where: str, value: Any) -> Ignored:
+    """None, a class number, or several in a tuple or list, known when the loss is traced."""
+    if value is None or _is_index(value):
+        return value
+    if isinstance(value, (list, tuple)) and value and all(map(_is_index, value)):
+        return tuple(value)
+    kind = "a traced value" if isinstance(value, jax.core.Tracer) else shown(value)
+    raise TypeError(
+        f"{where}: ignore_class must be None, a whole number or several in a tuple, got {kind}. "
+        f"Which labels vary from call to call is for a mask: mask=y_true != ..."
+    )
+
+
+def is_among(labels: Array, classes: int | tuple[int, ...]) -> Array:
+    """Which labels are one of these classes."""
+    among = np.atleast_1d(classes).tolist()
+    return functools.reduce(jnp.logical_or, [labels == number for number in among])
 
 
 def aligned_labels(where: str, y_true: Any, y_pred: Array, axis: int) -> Array:
@@ -221,6 +294,20 @@ def within(where: str, name: str, value: Any, interval: str) -> None:
     wrong = v[~(above & below)]
     if wrong.size:
         raise ValueError(f"{where}: {name} must be in the interval {interval}, got {wrong[0]}.")
+
+
+def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
+    """A weight ≥ 0 of the entries of `x`, with as many axes; None for the number 1."""
+    within(where, name, value, "[0, inf)")
+    if isinstance(value, (int, float)) and value == 1:
+        return None
+    out = array(where, name, value).astype(x.dtype)
+    if joint_shape(out.shape, x.shape) != x.shape:
+        raise ValueError(
+            f"{where}: {name} must be a number, or have a shape that broadcasts to that of the "
+            f"inputs, {x.shape}, got {out.shape}."
+        )
+    return out.reshape((1,) * (x.ndim - out.ndim) + out.shape)
 
 
 def reduction(where: str, value: Any) -> None:
@@ -332,20 +419,43 @@ def weights_fit(where: str, values: tuple[int, ...], weights: tuple[int, ...]) -
     A vector does not fit values with more axes: which axis it belongs to would be a guess.
     A single value (a loss over the whole batch) takes weights of any shape, as in Keras.
     """
-    if not values:
-        return
-    try:
-        grown = np.broadcast_shapes(values, weights) != values
-    except ValueError:
-        grown = True
-    if grown or (len(weights) == 1 < len(values) and weights != (1,)):
+    if values and not _broadcast_to(values, weights):
         hint = ""
         if len(weights) < len(values) and weights == values[: len(weights)]:
             hint = f" Reshape to {weights + (1,) * (len(values) - len(weights))}."
+        if len(weights) == len(values) + 1 and weights[:-1] == values:
+            hint = " For one value an entry pass y_true[..., None] and y_pred[..., None]."
         raise ValueError(
             f"{where}: sample_weight and mask must broadcast to the values per sample, of shape "
             f"{values}, got {weights}.{hint}"
         )
+
+
+def fit_values(values: tuple[int, ...], weights: Any) -> bool:
+    """Whether these weights are weights of the values, after Keras's rank rule."""
+    if not values:
+        return not weights.ndim
+    like, weights = aligned(np.broadcast_to(True, values), weights)
+    return _broadcast_to(like.shape, weights.shape)
+
+
+def _broadcast_to(values: tuple[int, ...], weights: tuple[int, ...]) -> bool:
+    is_vector = len(weights) == 1 < len(values) and weights != (1,)
+    return joint_shape(values, weights) == values and not is_vector
+
+
+def entries(where: str, name: str, x: Any, shape: tuple[int, ...]) -> Array:
+    """A mask or weights to broadcast over inputs of this shape, whose first axes they have."""
+    x = rows = array(where, name, x)
+    while rows.ndim > len(shape) and rows.shape[-1] == 1:
+        rows = rows[..., 0]
+    rows = rows.reshape(rows.shape + (1,) * (len(shape) - rows.ndim))
+    if joint_shape(rows.shape, shape) != shape:
+        raise ValueError(
+            f"{where}: {name} must have the shape of the values per sample, or that of the inputs, "
+            f"{shape}, or of their first axes, got {x.shape}."
+        )
+    return rows
 
 
 def joint_mask(where: str, mask: Array, own: Array) -> Array:
@@ -356,12 +466,12 @@ def joint_mask(where: str, mask: Array, own: Array) -> Array:
 
 
 def broadcast_shape(where: str, mask: tuple[int, ...], weight: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        return np.broadcast_shapes(mask, weight)
-    except ValueError:
+    shape = joint_shape(mask, weight)
+    if shape is None:
         raise ValueError(
             f"{where}: mask and sample_weight need shapes that fit, got {mask} and {weight}."
-        ) from None
+        )
+    return shape
 
 
 def float_array(where: str, name: str, value: Any) -> Array:
@@ -380,6 +490,16 @@ def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
 def _is_whole(value: Any) -> bool:
     # NumPy counts timedelta64 among the integers.
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
+def whole(where: str, name: str, value: Any, least: int) -> int:
+    """A whole number that is large enough, as an int."""
+    if not _is_whole(value) or value < least:
+        kind = ValueError if _is_whole(value) else TypeError
+        raise kind(
+            f"{where}: {name} must be a whole number of at least {least}, got {shown(value)}."
+        )
+    return int(value)
 
 
 def chunk(where: str, value: Any) -> None:
@@ -476,14 +596,14 @@ def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
         )
 
 
-def class_numbers(where: str, labels: Any, classes: int, ignore_class: int | None) -> None:
+def class_numbers(where: str, labels: Any, classes: int, ignore_class: Ignored) -> None:
     """Labels that are numbers already, not traced ones, lie in [0, classes)."""
     if isinstance(labels, jax.core.Tracer) or not getattr(labels, "is_fully_addressable", True):
         return
     labels = np.asarray(labels)
     wrong = (labels < 0) | (labels >= classes)
     if ignore_class is not None:
-        wrong &= labels != ignore_class
+        wrong &= ~np.isin(labels, ignore_class)
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise ValueError(

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,8 @@ from jax.experimental import checkify
 from lossjax import _check, _reduce, testing
 from lossjax._base import Loss, class_of
 from lossjax._config import resolved
-from lossjax._types import Array
+from lossjax._reduce import Inputs
+from lossjax._types import Array, Axis
 
 _SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
 
@@ -66,7 +67,7 @@ def checked(loss: Any) -> Any:
 @functools.cache
 def _checked_class(cls: type[Loss]) -> type[Loss]:
     def look(self: Any, y_true: Any, y_pred: Any, weight: Any = None, mask: Any = None) -> None:
-        _look(cls.__name__, self, *cls._prepare(self, y_true, y_pred, weight, mask))
+        _look(cls.__name__, self, cls._prepare(self, y_true, y_pred, weight, mask))
 
     def __call__(self: Any, y_true: Any, y_pred: Any, *rest: Any, **named: Any) -> Any:
         look(self, y_true, y_pred, *_weights(*rest, **named))
@@ -93,10 +94,10 @@ def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
         arrays = _check.array(name, "y_true", y_true), _check.array(name, "y_pred", y_pred)
         loss = None if owner is None else _made(owner, function, (*arrays, *args), kwargs)
-        _look(name, loss, *arrays, None, None)
+        _look(name, loss, Inputs(*arrays))
         values = function(y_true, y_pred, *args, **kwargs)
         for rule in _numbers("the value", jnp.asarray(values)):
-            _require(name, rule)
+            _require(name, rule, [])
         return values
 
     return call
@@ -109,32 +110,27 @@ def _made(cls: type[Loss], function: Callable[..., Any], args: Any, kwargs: Any)
     return cls(**{key: value for key, value in given.items() if key in fields})
 
 
-def _look(where: str, loss: Loss | None, t: Any, p: Any, weight: Any, mask: Any) -> None:
+def _look(where: str, loss: Loss | None, inputs: Inputs) -> None:
     """Everything about the arguments of a loss, as far as weight and mask let it count."""
+    t, p, inside, weight, mask = inputs
     axis = getattr(loss, "axis", -1)
-    alive = None if mask is None else mask
+    counts = [] if inside is None else [inside != 0]
     if weight is not None:
         for rule in _numbers("sample_weight", weight):
-            _require(where, rule, alive, axis)
-        alive = _both(alive, weight != 0)
+            _require(where, rule, [] if mask is None else [mask], axis)
+    if loss is not None and (weight is not None or mask is not None):
+        counts.append(_reduce.alive(where, loss._shape(inputs), weight, mask))
     ignored = getattr(loss, "ignore_class", None)
     if ignored is not None and not getattr(loss, "shift", 0):  # shifted labels are of other rows
-        alive = _both(alive, t != ignored)
+        counts.append(~_check.is_among(t, ignored))
     whole = loss is not None and loss.domain == "hidden"  # the kernel is that of all samples
     for name, tree in (("y_true", t), ("y_pred", p)):
         for i, x in enumerate(jax.tree.leaves(tree)):
             for rule in _numbers(name, x):
-                _require(where, rule, None if whole and i else alive, axis)
+                _require(where, rule, [] if whole and i else counts, axis)
     if loss is not None:
         for rule in _rules(loss, t, p):
-            _require(where, rule, alive, axis)
-
-
-def _both(mask: Array | None, alive: Array) -> Array:
-    if mask is None:
-        return alive
-    mask, alive = _check.aligned(mask, alive)
-    return mask & alive
+            _require(where, rule, counts, axis)
 
 
 def _numbers(name: str, x: Array) -> Iterator[_Rule]:
@@ -175,7 +171,7 @@ def _labels(loss: Loss, t: Array, classes: int) -> _Rule:
     good = (t >= 0) & (t < classes)
     ignored = getattr(loss, "ignore_class", None)
     if ignored is not None:
-        good |= t == ignored
+        good |= _check.is_among(t, ignored)
     return _Rule("y_true", t, good, f"must be a class number from 0 to {classes - 1}")
 
 
@@ -191,12 +187,13 @@ def _distribution(name: str, x: Array, axis: int) -> Iterator[_Rule]:
     )
 
 
-def _require(where: str, rule: _Rule, alive: Array | None = None, axis: Any = -1) -> None:
+def _require(where: str, rule: _Rule, counts: Sequence[Array], axis: Axis = -1) -> None:
+    """The rule holds for all entries but those that one of `counts` takes out."""
     x, good = rule.x, rule.good
     if not x.size:
         return
-    if alive is not None:
-        rows = _reduce.as_rows(alive, x, axis)
+    for alive in counts:
+        rows = _reduce.entries(alive, x.shape, axis)
         good = good if rows is None else good | ~rows
     first = jnp.argmin(good.ravel())
     position = jnp.stack(jnp.unravel_index(first, x.shape)) if x.ndim else first

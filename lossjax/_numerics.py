@@ -245,6 +245,18 @@ def _entropy(log1p: Callable[[Array], Array], t: Array, u: Array, z: Array) -> A
     return u * at_least(0.0, x) - t * at_most(0.0, x) + log1p(jnp.exp(_negative_size(z)))
 
 
+@partials(
+    lambda dt, _, t, u, z: dt * finite(jax.nn.softplus(-z)),
+    lambda du, _, t, u, z: du * finite(jax.nn.softplus(z)),
+    lambda dz, _, t, u, z: dz * _by_logit(t, u, z),
+)
+def weighted_cross_entropy(t: Array, u: Array, z: Array) -> Array:
+    """As `binary_cross_entropy`, for any t and u ≥ 0."""
+    x = bounded(z)
+    tail = (t + u) * _log1p_in_loop(jnp.exp(_negative_size(z)))
+    return u * at_least(0.0, x) - t * at_most(0.0, x) + tail
+
+
 def _wrongness(t: Array, u: Array, z: Array) -> tuple[Array, Array, Array, Array]:
     """σ(z), σ(-z), 1 - p_t and the entropy."""
     # At an infinite logit the entropy is infinite and 1 - p_t has slope 0: finite() makes

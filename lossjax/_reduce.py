@@ -1,10 +1,12 @@
 """Weights, masks and reductions: the one place where values per sample become a number."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from lossjax import _check
@@ -54,64 +56,118 @@ def _divide(a: Array, b: Array) -> Array:
     return jnp.where(b == 0, 0, a / jnp.where(b == 0, 1, b))
 
 
-def defused(tree: Any, alive: Array, axis: Axis) -> Any:
-    """`tree` with 1 in place of NaN and ±inf, in samples that count for nothing.
+class Inputs(NamedTuple):
+    """The arguments of a loss: `where` says who counts inside, the others what values count."""
+
+    y_true: Any
+    y_pred: Any
+    where: Array | None = None
+    weight: Array | None = None
+    mask: Array | None = None
+
+
+def defused(x: Array, alive: Array) -> Array:
+    """`x` with 1 in place of NaN and ±inf, in entries that count for nothing.
 
     Selecting the loss of such a sample away is not enough: its derivative would still be
     multiplied by 0, and 0 * NaN is NaN. Finite numbers stay: batch statistics may use them.
     """
-
-    return _by_sample(lambda x, rows: jnp.where(rows | jnp.isfinite(x), x, 1), tree, alive, axis)
-
-
-def _alive_alone(f: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """f(x, alive) with the derivative of x where alive, and 0 elsewhere, whatever f does there."""
-    g = jax.custom_jvp(f)
-    g.defjvp(lambda args, tangents: (g(*args), jnp.where(args[1], tangents[0], 0)))
-    return g
+    return jnp.where(alive | jnp.isfinite(x), x, 1)
 
 
-@_alive_alone
-def _guarded(x: Array, alive: Array) -> Array:
-    return x
-
-
-@_alive_alone
-def _counted(values: Array, alive: Array) -> Array:
-    # Traced, the derivative would wait for the values: a second pass over the inputs.
-    return jnp.where(alive | jnp.isfinite(values), values, 0)
-
-
-def guarded(tree: Any, alive: Array, axis: Axis) -> Any:
-    """`tree` itself, without derivative in samples that count for nothing, whatever they hold.
+@jax.custom_jvp
+def guarded(x: Array, alive: Array) -> Array:
+    """`x` itself, without derivative in entries that count for nothing, whatever they hold.
 
     As `defused`, but free, for losses whose values depend on their own sample alone.
     """
-    return _by_sample(_guarded, tree, alive, axis)
+    return x
 
 
-def _by_sample(f: Callable[[Array, Array], Array], tree: Any, alive: Array, axis: Axis) -> Any:
-    def leaf(x: Any) -> Any:
-        if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
-            return x
-        rows = as_rows(alive, x, axis)
-        return x if rows is None else f(x, rows)
-
-    return jax.tree.map(leaf, tree)
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
 
 
-def as_rows(alive: Array, x: Array, axis: Axis) -> Array | None:
-    """`alive` (one entry a value) reshaped to broadcast over `x`; None where it does not fit."""
-    if isinstance(axis, int) and alive.ndim == x.ndim - 1 and -x.ndim <= axis < x.ndim:
-        rows = jnp.expand_dims(alive, axis)
+def alive(where: str, shape: tuple[int, ...], weight: Array | None, mask: Array | None) -> Array:
+    """Which of the values, of this shape, count: those of which some use is not taken out."""
+    weight, mask = _joint(where, weight, mask)
+    kept = jnp.asarray(mask if weight is None else weight != 0)
+    like, kept = _check.aligned(np.broadcast_to(True, shape), kept)
+    _check.weights_fit(where, like.shape, kept.shape)
+    if not shape:  # a single value, once for each weight
+        return jnp.any(kept)
+    return jnp.broadcast_to(kept, like.shape).reshape(shape)
+
+
+def entries(
+    alive: Array, shape: tuple[int, ...], axis: Axis, like: tuple[int, ...] | None = None
+) -> Array | None:
+    """`alive`, of each value, as it stands over the entries of an input of this shape.
+
+    Values are without the axes `axis` of the inputs, or have their leading axes; an input is
+    broadcast to the shape `like` first. An entry of it counts where any of the values counts
+    that it reaches. None where values and inputs do not fit so.
+    """
+    like = shape if like is None else like
+    axes = tuple(range(len(like))) if axis is None else np.atleast_1d(axis).tolist()
+    reduced = {a % len(like) for a in axes if -len(like) <= a < len(like)}
+    if alive.shape == tuple(n for i, n in enumerate(like) if i not in reduced):
+        rows = jnp.expand_dims(alive, tuple(sorted(reduced)))
+    elif alive.shape == like[: alive.ndim] or _fits(alive.shape, like):
+        rows = leading(alive, len(like))
     else:
-        while alive.ndim > x.ndim and alive.shape[-1] == 1:
-            alive = alive[..., 0]
-        rows = leading(alive, x.ndim)
-    fits = rows.ndim == x.ndim and all(
-        r in (1, n) for r, n in zip(rows.shape, x.shape, strict=True)
-    )
-    return rows if fits else None
+        return None
+    before = len(like) - len(shape)
+    rows = jnp.any(rows, tuple(range(before))) if before else rows
+    grown = tuple(i for i, n in enumerate(shape) if n == 1 != rows.shape[i])
+    return jnp.any(rows, grown, keepdims=True) if grown else rows
+
+
+Disarm: TypeAlias = Callable[[Array, Array], Array]
+
+
+def disarmed(
+    inputs: Inputs, alive: Array, axis: Axis, of_true: Disarm, of_pred: Disarm | None = None
+) -> Inputs:
+    """The inputs with `of_true(x, alive)` and `of_pred(x, alive)` for their arrays x of floats.
+
+    `alive` comes as one entry a value and is handed on as one for each entry of x.
+    """
+    t, p = inputs.y_true, inputs.y_pred
+    like = None
+    if isinstance(t, jax.Array) and isinstance(p, jax.Array) and _is_float(t):
+        like = _check.joint_shape(t.shape, p.shape)
+
+    def of(disarm: Disarm, x: Array) -> Array:
+        rows = entries(alive, x.shape, axis, like) if _is_float(x) else None
+        return x if rows is None else disarm(x, rows)
+
+    t = jax.tree.map(functools.partial(of, of_true), t)
+    p = p if of_pred is None else jax.tree.map(functools.partial(of, of_pred), p)
+    return inputs._replace(y_true=t, y_pred=p)
+
+
+def _is_float(x: Array) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def who_counts(where: str, inputs: Inputs) -> Array:
+    """Which samples exist for the others: a weight of 0 takes out those that are not finite."""
+    leaves = jax.tree.leaves(inputs.y_pred)
+    shape = leaves[0].shape[:1]
+    found = jnp.ones(shape, bool)
+    if inputs.mask is not None:
+        found &= alive(where, shape, None, inputs.mask)
+    if inputs.weight is not None:
+        finite = [jnp.isfinite(x).all(tuple(range(1, x.ndim))) for x in leaves if _is_float(x)]
+        found &= functools.reduce(jnp.logical_and, finite) | alive(
+            where, shape, inputs.weight, inputs.mask
+        )
+    return found
+
+
+def _fits(shape: tuple[int, ...], like: tuple[int, ...]) -> bool:
+    """Axes that were reduced have been kept with size 1."""
+    return len(shape) == len(like) and all(n in (1, m) for n, m in zip(shape, like, strict=True))
 
 
 def leading(rows: Array, ndim: int) -> Array:
@@ -123,27 +179,35 @@ def weigh(
     where: str, values: Array, weight: Array | None, mask: Array | None
 ) -> tuple[Array, Array | None, Array | None]:
     """Values times weight and mask, and both in the shape in which Keras sums them."""
-    if weight is not None and mask is not None:
-        if mask.ndim and weight.ndim:
-            mask, weight = _check.aligned(mask, weight)
-        if mask.ndim != weight.ndim:
-            small, large = sorted((mask, weight), key=jnp.ndim)
-            _check.weights_fit(where, large.shape, small.shape)
-        shape = _check.broadcast_shape(where, mask.shape, weight.shape)
-        mask = jnp.broadcast_to(mask, shape)
-        weight = jnp.where(mask, weight, 0)  # a NaN among the weights may be masked too
+    weight, mask = _joint(where, weight, mask)
     unweighed = values
     if weight is not None:
         values, weight = _check.aligned(unweighed, weight)
         _check.weights_fit(where, values.shape, weight.shape)
         shape = jnp.broadcast_shapes(values.shape, weight.shape)  # of a loss for the whole batch
         alive = jnp.broadcast_to(weight != 0, shape)
-        values = _counted(jnp.broadcast_to(values, shape), alive) * weight
+        values = jnp.where(alive | jnp.isfinite(values), values, 0) * weight
     if mask is not None:
         values, mask = _check.aligned(values, _check.aligned(unweighed, mask)[1])
         _check.weights_fit(where, values.shape, mask.shape)
         values = jnp.where(mask, values, 0)
     return values, weight, mask
+
+
+def _joint(
+    where: str, weight: Array | None, mask: Array | None
+) -> tuple[Array | None, Array | None]:
+    """Weights that are 0 where the mask takes out, and the mask in their shape."""
+    if weight is None or mask is None:
+        return weight, mask
+    if mask.ndim and weight.ndim:
+        mask, weight = _check.aligned(mask, weight)
+    if mask.ndim != weight.ndim:
+        small, large = sorted((mask, weight), key=jnp.ndim)
+        _check.weights_fit(where, large.shape, small.shape)
+    shape = _check.broadcast_shape(where, mask.shape, weight.shape)
+    mask = jnp.broadcast_to(mask, shape)
+    return jnp.where(mask, weight, 0), mask  # a NaN among the weights may be masked too
 
 
 def reduce(

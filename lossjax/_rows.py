@@ -5,6 +5,7 @@ input is never kept, only made again.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jax import numpy as jnp
 from lossjax._fusion import (
     added,
     again,
+    at_least,
     at_most,
     bounded,
     derivative,
@@ -23,6 +25,7 @@ from lossjax._fusion import (
     largest,
     lifted,
     looped,
+    may_merge,
     moved,
     partials,
     row_max,
@@ -71,6 +74,9 @@ def _normalised_jvp(
     out = normalised(how, h, axis, x, *others)
     stats = how.stats(x, axis)
     k = len(stats)
+    # An x that is broadcast along `axis` is several times in the sum, and once in its statistics.
+    shape = jnp.broadcast_shapes(*(a.shape for a in (x, *others) if a is not None))
+    copies = (math.prod(shape) // max(1, out.size)) // max(1, x.size // max(1, stats[0].size))
 
     def slope(i: int, x: Array, *rest: Array) -> Array:
         return derivative(h, (how.value(x, *rest[:k]), *rest[k:]), i)
@@ -82,7 +88,7 @@ def _normalised_jvp(
     terms = []
     if is_live(dx):
         # finite, so that the reduction and the loop after it are not merged
-        (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)))
+        (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)) / copies)
         inner = how.slope(slope(0, y, *rest), y, *rest[:k])
         terms.append(lifted(dx) * (inner - how.spread(total, y, *rest[:k])))
     for i, d in enumerate(dothers, 1):
@@ -96,7 +102,11 @@ normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def largest_of(f: Callable[..., Array], axis: int, *xs: Array) -> Array:
-    """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative."""
+    """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative.
+
+    A tie is what is as large but for rounding: compared with the value that it was taken from, the
+    largest may differ from itself where XLA contracts a product and a difference.
+    """
     return jnp.squeeze(row_max(f, axis, 0, *xs), axis)
 
 
@@ -105,9 +115,14 @@ def _largest_of_jvp(
 ) -> tuple[Array, Array]:
     out = largest_of(f, axis, *primals)
     top = jnp.expand_dims(lax.stop_gradient(out), axis)
-    ties = row_sum(lambda top, *xs: looped(1 - step(top - f(*xs))), axis, 1, top, *primals)
+    top = top - 4 * jnp.finfo(top.dtype).eps * jnp.abs(top)
+
+    def is_tie(top: Array, *xs: Array) -> Array:
+        return looped(1 - step(at_least(0.0, top - f(*xs))))
+
+    ties = row_sum(is_tie, axis, 1, top, *primals)
     top, ties, *xs = again(top, ties, *primals)
-    won = jnp.where(f(*xs) == top, 1 / ties, 0)
+    won = jnp.where(f(*xs) >= top, 1 / ties, 0)
     live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
     terms = [lifted(d) * (won * derivative(f, xs, i)) for i, d in live]
     axes = moved(axis, primals[0].ndim)
@@ -204,38 +219,68 @@ SHARE = Normaliser(
 # --- angles -------------------------------------------------------------------------------------
 
 
-def _inverse_norm_by_x(dx: Array, out: Array, axis: Axis, x: Array) -> Array:
-    along = jnp.sum((x * out) * (dx * out), axis, keepdims=True)
-    return -out * jnp.where(out < 1 / EPSILON, along, 0)
+_TINY = 2.0**-80  # of numbers times this, squares neither overflow nor, if large ones, vanish
 
 
-@partials(_inverse_norm_by_x, static=1)
-def _inverse_norm(axis: Axis, x: Array) -> Array:
-    """1 over the norm, or over EPSILON. Its rule squares no x, which would overflow."""
-    return lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis, keepdims=True), EPSILON**2))
+def cosine(x: Array, y: Array, axis: Axis) -> Array:
+    """Σ xy over the norms of x and y, each no less than EPSILON."""
+    return jnp.squeeze(_angle(x, y, axis)[0], axis)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def cosine(x: Array, y: Array, axis: Axis) -> Array:
-    """Σ xy over the norms of x and y, each no less than EPSILON."""
-    return jnp.squeeze(_cosine(x, y, axis), axis)
+def _angle(x: Array, y: Array, axis: Axis) -> Rows:
+    """The cosine, and 1 over each norm. One input may be broadcast to the other one."""
+
+    def sums(x: Array, y: Array) -> Rows:
+        return tuple(jnp.sum(a, axis, keepdims=True) for a in (x * y, x * x, y * y))
+
+    def quotients(xy: Array, xx: Array, yy: Array) -> Rows:
+        p, q = (lax.rsqrt(jnp.maximum(square, EPSILON**2)) for square in (xx, yy))
+        return xy * p * q, p, q
+
+    def careful(x: Array, y: Array) -> Rows:
+        plain, scaled = sums(x, y), sums(_TINY * x, _TINY * y)
+        fits = [jnp.isfinite(a) for a in plain]
+        _, p, q = quotients(*plain)
+        p_scaled, q_scaled = (
+            jnp.where(fit, a / _TINY, lax.rsqrt(b))
+            for fit, a, b in zip(fits[1:], (p, q), scaled[1:], strict=True)
+        )
+        p, q = p_scaled * _TINY, q_scaled * _TINY
+        return jnp.where(fits[0], plain[0] * p * q, scaled[0] * p_scaled * q_scaled), p, q
+
+    def quick(x: Array, y: Array) -> Rows:
+        plain = sums(x, y)
+        fits = functools.reduce(jnp.logical_and, [jnp.isfinite(a).all() for a in plain])
+        return lax.cond(fits, lambda: quotients(*plain), lambda: careful(x, y))
+
+    if may_merge(x, y):
+        return careful(x, y)
+    # On CPU three more sums take as long again, elsewhere they are of the same pass.
+    return lax.platform_dependent(x, y, cpu=quick, default=careful)
 
 
-def _cosine(x: Array, y: Array, axis: Axis) -> Array:
-    return jnp.sum(x * y, axis, keepdims=True) * _inverse_norm(axis, x) * _inverse_norm(axis, y)
+def _angle_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Rows, Rows]:
+    out = cos, *inverses = _angle(*primals, axis)
+    shape = jnp.broadcast_shapes(*(a.shape for a in primals))
+    terms, slopes = [], [jnp.zeros_like(inverse) for inverse in inverses]
+    rest: Any = 0
+    for i, d in enumerate(tangents):
+        if not is_live(d):
+            continue
+        x, y, along, p, q = again(primals[i], primals[1 - i], cos, inverses[i], inverses[1 - i])
+        # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
+        floating = p < 1 / EPSILON
+        by_norm = jnp.sum((x * p) * (lifted(d) * p), moved(axis, primals[i].ndim))
+        by_norm = jnp.where(inverses[i] < 1 / EPSILON, by_norm.reshape(inverses[i].shape), 0)
+        slopes[i] = -inverses[i] * by_norm
+        if primals[i].shape == shape:
+            terms.append(lifted(d) * (p * (y * q - x * p * jnp.where(floating, along, 0))))
+        else:  # broadcast: an entry of x is there several times in the sum, once in the norm
+            terms.append(lifted(d) * (p * (y * q)))
+            rest = rest + cos * by_norm
+    by_cos = jnp.sum(added(terms, lifted(cos)), moved(axis, len(shape))).reshape(cos.shape)
+    return out, (by_cos - rest, *slopes)
 
 
-def _cosine_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    a, b = primals
-    out, cos = cosine(a, b, axis), _cosine(a, b, axis)
-    terms = []
-    for d, x, y in zip(tangents, (a, b), (b, a), strict=True):
-        if is_live(d):
-            x, y, along, p, q = again(x, y, cos, _inverse_norm(axis, x), _inverse_norm(axis, y))
-            # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
-            along = jnp.where(p < 1 / EPSILON, along, 0)
-            terms.append(lifted(d) * (p * (y * q - x * p * along)))
-    return out, jnp.sum(added(terms, lifted(a)), moved(axis, a.ndim)).reshape(out.shape)
-
-
-cosine.defjvp(_cosine_jvp, symbolic_zeros=True)
+_angle.defjvp(_angle_jvp, symbolic_zeros=True)

@@ -10,6 +10,8 @@ Reduction: TypeAlias = (
 )
 Axis: TypeAlias = int | tuple[int, ...] | None
 AXIS_TYPES = (int, tuple, type(None))  # of an `Axis`, to check at run time
+Ignored: TypeAlias = int | tuple[int, ...] | None  # a class, or several, that do not count
+IGNORED_TYPES = (int, tuple, type(None))
 Array: TypeAlias = jax.Array
 
 # What callers pass: an array, a number, or numbers nested in lists. `jax.typing.ArrayLike`

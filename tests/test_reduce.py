@@ -165,7 +165,7 @@ def test_totals_that_cannot_be_merged_say_so():
         losses.MeanSquaredError(reduction=None).total(T, P)
     with pytest.raises(ValueError, match=r"Dice: total\(\) needs a reduction"):
         losses.Dice(reduction="none").total(T, P)
-    with pytest.raises(ValueError, match="Dice: totals with weights or a mask need axis=None"):
+    with pytest.raises(ValueError, match="Dice: totals with weights or a mask of the values need"):
         losses.Dice(axis=0).total(T, P, sample_weight=[1.0])
     with pytest.raises(ValueError, match="a sum and a mean cannot be added"):
         _ = Total(jnp.zeros(()), None) + Total(jnp.zeros(()), jnp.ones(()))

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check, _reduce
+from lossjax import _reduce
 from lossjax._base import Loss
 from lossjax._config import resolved
 from lossjax._types import Input, Reduction
@@ -163,11 +163,9 @@ def explain(
     found = resolved("explain", loss)
     y_true, y_pred, source = _subject.data("explain", found, y_true, y_pred, domain)
     loss = _subject.as_loss(found)
-    t, p, weight, mask = loss._prepare(y_true, y_pred, sample_weight, mask)
-    parts = _parts(loss, t, p, weight, mask)
+    t, p = loss._prepare(y_true, y_pred, sample_weight, mask)[:2]
+    parts = _parts(loss, y_true, y_pred, sample_weight, mask)
     result = loss(y_true, y_pred, sample_weight, mask)
-    if type(loss).call is Loss.call:
-        t, p = _check.aligned(t, p)
     arrays = {"y_true": t, "y_pred": p, "result": result}
     for name in ("values", "weight", "mask", "terms"):
         arrays[name] = getattr(parts, name)
@@ -196,7 +194,7 @@ class _Parts:
 
 
 def _parts(loss: Loss, t: Any, p: Any, weight: Any, mask: Any) -> _Parts:
-    """The steps of `Loss.__call__`, from prepared inputs."""
+    """The steps of `Loss.__call__`."""
     where = type(loss).__name__
     values, weight, mask = loss._evaluate(t, p, weight, mask)
     if type(loss).__call__ is not Loss.__call__:

@@ -2,9 +2,10 @@
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics, _rows
+from lossjax import _check, _numerics, _reduce, _rows
 from lossjax._base import Loss
 from lossjax._fusion import elementwise, looped, partials, settle
+from lossjax._reduce import Inputs
 from lossjax._types import Array, Input
 
 __all__ = [
@@ -62,9 +63,22 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
     return settle(_shortfall(1, "hinge", y_true, y_pred))
 
 
-class Hinge(Loss):
+class _Margin(Loss):
+    def _weighed(self, inputs: Inputs) -> Inputs:
+        """A label that does not count does not decide how the others are read."""
+        name, shape = type(self).__name__, self._shape(inputs)
+        if inputs.mask is not None:
+            alive = _reduce.alive(name, shape, None, inputs.mask)
+            inputs = _reduce.disarmed(inputs, alive, -1, lambda t, alive: jnp.where(alive, t, 1))
+        if inputs.weight is not None:  # the value is needed, as the derivative by the weight
+            alive = _reduce.alive(name, shape, inputs.weight, None)
+            inputs = _reduce.disarmed(inputs, alive, -1, _reduce.defused)
+        return super()._weighed(inputs)
+
+
+class Hinge(_Margin):
     fn = hinge
-    separable = True
+    couples = "none"
     domain = "sign"
 
 
@@ -83,9 +97,9 @@ def squared_hinge(y_true: Input, y_pred: Input) -> Array:
     return _shortfall(2, "squared_hinge", y_true, y_pred)
 
 
-class SquaredHinge(Loss):
+class SquaredHinge(_Margin):
     fn = squared_hinge
-    separable = True
+    couples = "none"
     domain = "sign"
 
 
@@ -116,5 +130,5 @@ def _rivalry(t: Array, p: Array) -> Array:
 
 class CategoricalHinge(Loss):
     fn = categorical_hinge
-    separable = True
+    couples = "none"
     domain = "score"

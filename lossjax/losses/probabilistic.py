@@ -2,14 +2,13 @@
 
 import functools
 import warnings
-from types import NoneType
 
 from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _reduce, _rows
 from lossjax._base import Loss, leaf, static
 from lossjax._fusion import elementwise, looped, settle
-from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
+from lossjax._types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
 
 __all__ = [
     "BinaryCrossentropy",
@@ -60,7 +59,7 @@ def _kl_divergence(t: Array, p: Array) -> Array:
 
 class KLDivergence(Loss):
     fn = kl_divergence
-    separable = True
+    couples = "none"
     domain = "distribution"
     aliases = ("kld", "KLD", "kullback_leibler_divergence")
 
@@ -90,7 +89,7 @@ def _poisson(t: Array, p: Array) -> Array:
 
 class Poisson(Loss):
     fn = poisson
-    separable = True
+    couples = "none"
     domain = "count"
 
 
@@ -100,6 +99,9 @@ def binary_crossentropy(
     from_logits: bool = False,
     label_smoothing: Hyper = 0.0,
     axis: Axis = -1,
+    *,
+    pos_weight: Hyper = 1.0,
+    label_weight: Hyper = 1.0,
 ) -> Array:
     """mean(-t log p - (1 - t) log(1 - p)) over `axis`; p = `y_pred`, or its sigmoid.
 
@@ -110,24 +112,46 @@ def binary_crossentropy(
     Probabilities are clipped to [1e-7, 1 - 1e-7] (the derivative outside is 0, at the clip
     points half of the inner one), logits are not: at a perfect logit of ±inf the loss is 0,
     where Keras has NaN. `label_smoothing` s in [0, 1]: t becomes t (1 - s) + s/2.
+    `pos_weight` ≥ 0 multiplies -t log p, `label_weight` ≥ 0 the whole term; the mean is divided by
+    the number of terms. Both are numbers, or arrays that broadcast to the inputs, such as one for
+    each label along the last axis.
     Shapes: equal; values without the axes `axis`, in nats.
-    Raises ValueError for unequal shapes and for s outside [0, 1].
-    Source: equal to `keras.losses.binary_crossentropy`. TensorFlow's Keras computes from the
-    logits where `y_pred` is the output of a sigmoid, and Keras 2 adds 1e-7 inside the logarithm.
+    Raises ValueError for unequal shapes, weights that do not fit and s outside [0, 1].
+    Source: equal to `keras.losses.binary_crossentropy`, which has no such weights; with them to
+    `torch.nn.BCEWithLogitsLoss`, whose `weight` is `label_weight`. TensorFlow's Keras computes
+    from the logits where `y_pred` is the output of a sigmoid, and Keras 2 adds 1e-7 inside the
+    logarithm.
 
     >>> print(binary_crossentropy([[1.0, 0.0]], [[0.5, 0.75]]).round(4))
     [1.0397]
     """
-    _check.within("binary_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_shape("binary_crossentropy", y_true, y_pred)
+    where = "binary_crossentropy"
+    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.same_shape(where, y_true, y_pred)
     smoothing = _amount(label_smoothing, p.dtype)
-    return settle(_numerics.mean(_binary_crossentropy(bool(from_logits), t, p, smoothing), axis))
+    weights = {"pos_weight": pos_weight, "label_weight": label_weight}
+    factors = [_check.factor(where, name, weight, p) for name, weight in weights.items()]
+    entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
+    return settle(_numerics.mean(entropy, axis))
 
 
 @elementwise(static=1)
-def _binary_crossentropy(from_logits: bool, t: Array, p: Array, smoothing: Array | None) -> Array:
-    entropy = _numerics.binary_cross_entropy if from_logits else _binary_entropy
-    return entropy(_smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2), p)
+def _binary_crossentropy(
+    from_logits: bool,
+    t: Array,
+    p: Array,
+    smoothing: Array | None,
+    pos_weight: Array | None,
+    label_weight: Array | None,
+) -> Array:
+    t, u = _smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2)
+    if not from_logits:
+        entropy = _binary_entropy(t if pos_weight is None else pos_weight * t, u, p)
+    elif pos_weight is None:
+        entropy = _numerics.binary_cross_entropy(t, u, p)
+    else:
+        entropy = _numerics.weighted_cross_entropy(pos_weight * t, u, p)
+    return entropy if label_weight is None else label_weight * entropy
 
 
 def _amount(label_smoothing: Hyper, dtype: jnp.dtype) -> Array | None:
@@ -151,12 +175,14 @@ def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
 
 class BinaryCrossentropy(Loss):
     fn = binary_crossentropy
-    separable = True
+    couples = "none"
     domain = "binary"
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     axis: Axis = static(default=-1, types=AXIS_TYPES)
+    pos_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
+    label_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
 
 
 def binary_focal_crossentropy(
@@ -225,7 +251,7 @@ def _binary_focal(
 
 class BinaryFocalCrossentropy(Loss):
     fn = binary_focal_crossentropy
-    separable = True
+    couples = "none"
     domain = "binary"
     apply_class_balancing: bool = static(default=False)
     alpha: Hyper = leaf(default=0.25, interval="[0, 1]")
@@ -298,7 +324,7 @@ def _clipped_share(p: Array, total: Array) -> Array:
 
 class CategoricalCrossentropy(Loss):
     fn = categorical_crossentropy
-    separable = True
+    couples = "none"
     domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -335,7 +361,7 @@ def categorical_focal_crossentropy(
     _check.within(where, "alpha", alpha, "[0, inf)")
     _check.within(where, "gamma", gamma, "[0, inf)")
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.pair(where, y_true, y_pred)
+    t, p = _check.same_rank(where, *_check.pair(where, y_true, y_pred), axis)
     _warn_of_one_class(where, p)
     alpha = jnp.asarray(alpha, p.dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
@@ -365,7 +391,7 @@ def _focal(
 
 class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
-    separable = True
+    couples = "none"
     domain = "class"
     alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
     gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
@@ -378,7 +404,7 @@ def sparse_categorical_crossentropy(
     y_true: Input,
     y_pred: Input,
     from_logits: bool = False,
-    ignore_class: int | None = None,
+    ignore_class: Ignored = None,
     axis: int = -1,
 ) -> Array:
     """-log q at the class `y_true`; q as `categorical_crossentropy`, over the one axis `axis`.
@@ -389,9 +415,9 @@ def sparse_categorical_crossentropy(
 
     Labels are integers of the shape of `y_pred` without `axis`, or with 1 there; they are never
     cast to a float type. A label below 0 or beyond the last class has the loss 0 and the
-    derivative 0, as in Keras on JAX (TensorFlow raises). `ignore_class` marks labels that do not
-    count: loss and derivative 0, whatever `y_pred` holds, NaN too; the class leaves them out of
-    its mean. A wrong class may have the logit -inf (NaN in Keras).
+    derivative 0, as in Keras on JAX (TensorFlow raises). `ignore_class`, one or several, marks
+    labels that do not count: loss and derivative 0, whatever `y_pred` holds, NaN too; the class
+    leaves them out of its mean. A wrong class may have the logit -inf (NaN in Keras).
     Values: shape of the labels, in nats.
     Raises ValueError for other shapes.
     Source: equal to `keras.losses.sparse_categorical_crossentropy`, where `axis` other than the
@@ -405,24 +431,25 @@ def sparse_categorical_crossentropy(
     p = _check.prediction(where, y_pred)
     _check.class_axis(where, p, axis)
     labels = _check.aligned_labels(where, y_true, p, axis)
-    valid = None
+    ignore_class = _check.ignored(where, ignore_class)
+    valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
-        valid = labels != ignore_class
-        p = _reduce.guarded(p, valid, axis)
+        valid &= ~_check.is_among(labels, ignore_class)
+    p = _reduce.guarded(p, jnp.expand_dims(valid, axis))
     if from_logits:
         values = _rows.label_cross_entropy(labels, p, axis)
     else:
-        picked, exists = _numerics.pick(p, labels, axis)
-        values = jnp.where(exists, -jnp.log(_clipped_share(picked, jnp.sum(p, axis))), 0)
-    return values if valid is None else jnp.where(valid, values, 0)
+        picked, _ = _numerics.pick(p, labels, axis)
+        values = -jnp.log(_clipped_share(picked, jnp.sum(p, axis)))
+    return jnp.where(valid, values, 0)
 
 
 class SparseCategoricalCrossentropy(Loss):
     fn = sparse_categorical_crossentropy
-    separable = True
+    couples = "none"
     domain = "label"
     from_logits: bool = static(default=False)
-    ignore_class: int | None = static(default=None, types=(int, NoneType))
+    ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     axis: int = static(default=-1, types=(int,), kw_only=True)
 
     def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
@@ -430,7 +457,7 @@ class SparseCategoricalCrossentropy(Loss):
         if self.ignore_class is None:
             return values
         labels = _check.labels("sparse_categorical_crossentropy", y_true)
-        return values, labels.reshape(values.shape) != self.ignore_class
+        return values, ~_check.is_among(labels.reshape(values.shape), self.ignore_class)
 
 
 def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper) -> Array:
@@ -460,11 +487,12 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     labels = _check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = _numerics.pick(p, labels, -1)
+    picked = _reduce.guarded(picked, exists)
     return jnp.where(exists, _numerics.box_cox(picked, q), 1 / q)
 
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     fn = categorical_generalized_cross_entropy
-    separable = True
+    couples = "none"
     domain = "label"
     q: Hyper = leaf(default=0.5, interval="(0, 1)")

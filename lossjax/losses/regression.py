@@ -42,7 +42,7 @@ def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanSquaredError(Loss):
     fn = mean_squared_error
-    separable = True
+    couples = "none"
     aliases = ("mse", "MSE")
 
 
@@ -67,7 +67,7 @@ def mean_absolute_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanAbsoluteError(Loss):
     fn = mean_absolute_error
-    separable = True
+    couples = "none"
     aliases = ("mae", "MAE")
 
 
@@ -94,7 +94,7 @@ def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
 
 class MeanAbsolutePercentageError(Loss):
     fn = mean_absolute_percentage_error
-    separable = True
+    couples = "none"
     aliases = ("mape", "MAPE")
 
 
@@ -124,7 +124,7 @@ def _squared_log_ratio(t: Array, p: Array) -> Array:
 
 class MeanSquaredLogarithmicError(Loss):
     fn = mean_squared_logarithmic_error
-    separable = True
+    couples = "none"
     domain = "positive"
     aliases = ("msle", "MSLE")
 
@@ -158,7 +158,7 @@ def _huber(t: Array, p: Array, delta: Array) -> Array:
 
 class Huber(Loss):
     fn = huber
-    separable = True
+    couples = "none"
     default_name = "huber_loss"
     aliases = ("huber_loss",)
     delta: Hyper = leaf(default=1.0, interval="[0, inf]")
@@ -190,5 +190,5 @@ def _log_cosh(t: Array, p: Array) -> Array:
 
 class LogCosh(Loss):
     fn = log_cosh
-    separable = True
+    couples = "none"
     aliases = ("logcosh",)

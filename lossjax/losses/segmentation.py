@@ -1,7 +1,7 @@
 """Losses of the overlap of two regions."""
 
 import dataclasses
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 from jax import numpy as jnp
@@ -9,12 +9,29 @@ from jax import numpy as jnp
 from lossjax import _check, _numerics, _reduce
 from lossjax._base import Loss, leaf, static
 from lossjax._fusion import elementwise
-from lossjax._reduce import Total
-from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
+from lossjax._reduce import Inputs, Total
+from lossjax._types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
 
 __all__ = ["Dice", "Tversky", "dice", "tversky"]
 
-Sums: TypeAlias = tuple[Array, Array, Array]
+
+class Sums(NamedTuple):
+    """What the ratio is made of; `counted` tells whether any entry counts, None: all do."""
+
+    overlap: Array
+    first: Array
+    second: Array
+    counted: Array | None
+
+
+class Regions(NamedTuple):
+    """The truth and the prediction, both with the weights of their entries, and what counts."""
+
+    true: Array
+    predicted: Array
+    weighed_true: Array
+    weighed_predicted: Array
+    counts: Array | None
 
 
 @jax.tree_util.register_dataclass
@@ -37,22 +54,51 @@ class OverlapTotal:
         return self if zero == 0 else NotImplemented
 
     def result(self) -> Array:
-        value = self.loss.ratio(self.sums)
+        value, counted = self.loss.ratio(self.sums), self.sums.counted
         if self.weight is not None:
+            value = value if counted is None else jnp.where(counted, value, 0)
             return value * self.weight.result()
-        return _reduce.reduce("Total", value, None, None, self.loss.reduction)
+        return _reduce.reduce("Total", value, None, counted, self.loss.reduction)
 
 
 class _Overlap(Loss):
     """1 - a ratio of sums over `axis`; with the batch among the axes it is no mean over samples."""
 
+    couples = "sums"
     axis: Axis = static(default=None, types=AXIS_TYPES, kw_only=True)
+    ignore_class: Ignored = static(default=None, types=IGNORED_TYPES, kw_only=True, beyond=True)
 
-    def sums(self, y_true: Array, y_pred: Array) -> Sums:
+    def sums(self, regions: Regions) -> Sums:
         raise NotImplementedError
 
     def ratio(self, sums: Sums) -> Array:
         raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any, where: Array | None = None) -> Any:
+        name = self.fn.__name__
+        y_true, y_pred = _check.pair(name, y_true, y_pred, align=True)
+        sums = self.sums(_regions(name, y_true, y_pred, self.ignore_class, where))
+        value = self.ratio(sums)
+        return value if sums.counted is None else (value, sums.counted)
+
+    def _weighed(self, inputs: Inputs) -> Inputs:
+        """A mask that is not one of the values, and weights for all entries, go into the sums."""
+        t, p, _, weight, mask = inputs
+        like = _check.joint_shape(t.shape, p.shape)
+        if like is None:
+            return inputs  # which `call` refuses
+        values, where = self._shape(inputs), None
+        if mask is not None and not _check.fit_values(values, mask):
+            where = _check.entries(type(self).__name__, "mask", mask, like)
+            # Weights of rows then count where any entry of the row does.
+            mask = None
+            if weight is not None and weight.ndim and weight.shape != like:
+                mask = jnp.any(where, tuple(range(weight.ndim, where.ndim)))
+        if weight is not None and weight.shape == like != values:
+            where = weight if where is None else jnp.where(where, weight, 0)
+            weight = None
+        inputs = Inputs(t, p, where, weight, mask)
+        return inputs if weight is None and mask is None else super()._weighed(inputs)
 
     def without(
         self,
@@ -64,17 +110,11 @@ class _Overlap(Loss):
     ) -> tuple[Any, Any, Any, Any]:
         if not self._is_of_batch(jnp.ndim(y_pred)):
             return super().without(rows, y_true, y_pred, sample_weight, mask)
-        # No mask reaches the sums over the batch, but zeros in both regions add nothing to them.
-        y_true, y_pred = (
-            jnp.where(_reduce.leading(rows, jnp.ndim(y)), y, 0) for y in (y_true, y_pred)
-        )
-        if sample_weight is None and mask is None:
-            return y_true, y_pred, None, None
-        kept = jnp.asarray(sample_weight if mask is None else mask)
-        shape = kept.shape
-        kept = jnp.ones(shape, bool) if mask is None else kept.astype(bool)
-        kept &= _reduce.leading(rows, len(shape)) if shape else True
-        return y_true, y_pred, sample_weight, kept
+        shape = jnp.broadcast_shapes(jnp.shape(y_true), jnp.shape(y_pred))
+        kept = _reduce.leading(rows, len(shape))
+        if mask is not None:
+            kept &= _check.entries(type(self).__name__, "mask", mask, shape).astype(bool)
+        return y_true, y_pred, sample_weight, jnp.broadcast_to(kept, shape)
 
     def _is_of_batch(self, ndim: int) -> bool:
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis
@@ -87,38 +127,66 @@ class _Overlap(Loss):
         sample_weight: Input | None = None,
         mask: Input | None = None,
     ) -> Any:
-        where = type(self).__name__
-        t, p, weight, mask = self._prepare(y_true, y_pred, sample_weight, mask)
-        t, p = _check.pair(where, t, p, align=True)
+        name = type(self).__name__
+        t, p, where, weight, kept = self._prepare(y_true, y_pred, sample_weight, mask)
+        t, p = _check.pair(name, t, p, align=True)
         if not self._is_of_batch(p.ndim):
             return super().total(y_true, y_pred, sample_weight, mask)
         if self.reduction in (None, "none"):
-            raise ValueError(f"{where}: total() needs a reduction, got {self.reduction!r}.")
+            raise ValueError(f"{name}: total() needs a reduction, got {self.reduction!r}.")
         factor = None
-        if weight is not None or mask is not None:
+        if weight is not None or kept is not None:
             if self.axis is not None:
                 raise ValueError(
-                    f"{where}: totals with weights or a mask need axis=None or an axis that "
-                    f"leaves the batch out, got axis={self.axis}."
+                    f"{name}: totals with weights or a mask of the values need axis=None or an "
+                    f"axis that leaves the batch out, got axis={self.axis}."
                 )
-            shape = max((x.shape for x in (weight, mask) if x is not None), key=len)
+            shape = max((x.shape for x in (weight, kept) if x is not None), key=len)
             ones = jnp.ones(shape, p.dtype)
             if shape:
-                factor = _reduce.total(where, ones, weight, mask, self.reduction)
+                factor = _reduce.total(name, ones, weight, kept, self.reduction)
             else:  # one weight for all: a factor, whatever the reduction
-                factor = Total(_reduce.reduce(where, ones, weight, mask, None), ones)
-        return OverlapTotal(self.sums(t, p), factor, self)
+                factor = Total(_reduce.reduce(name, ones, weight, kept, None), ones)
+        return OverlapTotal(self.sums(_regions(name, t, p, self.ignore_class, where)), factor, self)
 
 
-def dice(y_true: Input, y_pred: Input, axis: Axis = None) -> Array:
+def _regions(
+    name: str, y_true: Array, y_pred: Array, ignore_class: Ignored, where: Input | None
+) -> Regions:
+    if ignore_class is not None:
+        kept = ~_check.is_among(y_true, ignore_class)
+        where = kept if where is None else kept * jnp.asarray(where)
+    if where is None:
+        return Regions(y_true, y_pred, y_true, y_pred, None)
+    shape = jnp.broadcast_shapes(y_true.shape, y_pred.shape)
+    weight = _check.entries(name, "where", where, shape)
+    counts = jnp.broadcast_to(weight != 0, shape)
+    weight = weight.astype(y_pred.dtype)
+    t, p = _reduce.defused(y_true, counts), _reduce.defused(y_pred, counts)
+    return Regions(t, p, weight * t, weight * p, counts)
+
+
+def dice(
+    y_true: Input,
+    y_pred: Input,
+    axis: Axis = None,
+    *,
+    ignore_class: Ignored = None,
+    where: Input | None = None,
+) -> Array:
     """1 - 2 Σtp / (Σt + Σp + 1e-7), with t = `y_true`, p = `y_pred` and sums over `axis`.
 
     Use: segmentation where the region is a small part of the picture. An empty region has the loss
     1 and no gradient, whatever is predicted: where there are such, add a cross-entropy.
 
     Shapes: equal; values without the axes `axis`. axis=None sums over everything, the batch
-    included, and gives a scalar; weights then multiply it by their mean. Range: 0 (equal binary
-    regions) to 1 (no overlap, also where both are empty).
+    included, and gives a scalar. Range: 0 (equal binary regions) to 1 (no overlap, also where both
+    are empty).
+    `where` tells which entries are summed, or with which weight; `ignore_class` are the entries of
+    `y_true` that are not. Its shape is that of the inputs, or of their first axes. To the class it
+    comes as mask and weights: a mask that fits the values masks values, as in Keras, any other is
+    `where`, and a value of no entry does not count; weights are `where` if they have the shape of
+    the inputs, and else weigh the values, a scalar by their mean.
     Raises ValueError for shapes that do not fit.
     Source: Milletari et al. (2016), arXiv:1606.04797, with unsquared sums below; equal to
     `keras.losses.dice`.
@@ -126,15 +194,22 @@ def dice(y_true: Input, y_pred: Input, axis: Axis = None) -> Array:
     >>> print(dice([[1.0, 0.0], [1.0, 1.0]], [[1.0, 1.0], [0.0, 0.0]], axis=-1).round(4))
     [0.3333 1.    ]
     """
-    return _dice_ratio(_dice_sums(*_check.pair("dice", y_true, y_pred), axis))
+    regions = _regions("dice", *_check.pair("dice", y_true, y_pred), ignore_class, where)
+    return _dice_ratio(_dice_sums(regions, axis))
 
 
-def _dice_sums(t: Array, p: Array, axis: Axis) -> Sums:
-    return jnp.sum(t * p, axis), jnp.sum(t, axis), jnp.sum(p, axis)
+def _dice_sums(r: Regions, axis: Axis) -> Sums:
+    overlap = jnp.sum(r.weighed_true * r.predicted, axis)
+    sizes = jnp.sum(r.weighed_true, axis), jnp.sum(r.weighed_predicted, axis)
+    return Sums(overlap, *sizes, _any(r.counts, axis))
+
+
+def _any(counts: Array | None, axis: Axis) -> Array | None:
+    return None if counts is None else jnp.any(counts, axis)
 
 
 def _dice_ratio(sums: Sums) -> Array:
-    overlap, truth, prediction = sums
+    overlap, truth, prediction, _ = sums
     return 1 - 2 * overlap / (truth + prediction + _numerics.EPSILON)
 
 
@@ -142,15 +217,22 @@ class Dice(_Overlap):
     fn = dice
     domain = "region"
 
-    def sums(self, y_true: Array, y_pred: Array) -> Sums:
-        return _dice_sums(y_true, y_pred, self.axis)
+    def sums(self, regions: Regions) -> Sums:
+        return _dice_sums(regions, self.axis)
 
     def ratio(self, sums: Sums) -> Array:
         return _dice_ratio(sums)
 
 
 def tversky(
-    y_true: Input, y_pred: Input, alpha: Hyper = 0.5, beta: Hyper = 0.5, axis: Axis = None
+    y_true: Input,
+    y_pred: Input,
+    alpha: Hyper = 0.5,
+    beta: Hyper = 0.5,
+    axis: Axis = None,
+    *,
+    ignore_class: Ignored = None,
+    where: Input | None = None,
 ) -> Array:
     """1 - Σtp / (Σtp + alpha Σt(1-p) + beta Σp(1-t) + 1e-7), with sums over `axis`.
 
@@ -159,7 +241,7 @@ def tversky(
 
     So in Keras 3.15 and here `alpha` weighs the missed part of the region and `beta` the false
     alarms. Keras's unreleased head exchanges the two, as in the paper.
-    Shapes and values as `dice`, which alpha = beta = 0.5 gives.
+    Shapes, values, `where`, `ignore_class` and masks as `dice`, which alpha = beta = 0.5 gives.
     Raises ValueError for shapes that do not fit and for a negative alpha or beta.
     Source: Salehi et al. (2017), arXiv:1706.05721; equal to `keras.losses.tversky` 3.15.
 
@@ -168,12 +250,15 @@ def tversky(
     """
     _check.within("tversky", "alpha", alpha, "[0, inf)")
     _check.within("tversky", "beta", beta, "[0, inf)")
-    y_true, y_pred = _check.pair("tversky", y_true, y_pred)
-    return _tversky_ratio(_tversky_sums(y_true, y_pred, axis), alpha, beta)
+    regions = _regions("tversky", *_check.pair("tversky", y_true, y_pred), ignore_class, where)
+    return _tversky_ratio(_tversky_sums(regions, axis), alpha, beta)
 
 
-def _tversky_sums(t: Array, p: Array, axis: Axis) -> Sums:
-    return jnp.sum(t * p, axis), jnp.sum(_outside(t, p), axis), jnp.sum(_outside(p, t), axis)
+def _tversky_sums(r: Regions, axis: Axis) -> Sums:
+    overlap = jnp.sum(r.weighed_true * r.predicted, axis)
+    missed = jnp.sum(_outside(r.weighed_true, r.predicted), axis)
+    false = jnp.sum(_outside(r.weighed_predicted, r.true), axis)
+    return Sums(overlap, missed, false, _any(r.counts, axis))
 
 
 @elementwise()
@@ -182,7 +267,7 @@ def _outside(a: Array, b: Array) -> Array:
 
 
 def _tversky_ratio(sums: Sums, alpha: Hyper, beta: Hyper) -> Array:
-    overlap, missed, false = sums
+    overlap, missed, false, _ = sums
     alpha, beta = jnp.asarray(alpha, overlap.dtype), jnp.asarray(beta, overlap.dtype)
     return 1 - overlap / (overlap + alpha * missed + beta * false + _numerics.EPSILON)
 
@@ -193,8 +278,8 @@ class Tversky(_Overlap):
     alpha: Hyper = leaf(default=0.5, interval="[0, inf)")
     beta: Hyper = leaf(default=0.5, interval="[0, inf)")
 
-    def sums(self, y_true: Array, y_pred: Array) -> Sums:
-        return _tversky_sums(y_true, y_pred, self.axis)
+    def sums(self, regions: Regions) -> Sums:
+        return _tversky_sums(regions, self.axis)
 
     def ratio(self, sums: Sums) -> Array:
         return _tversky_ratio(sums, self.alpha, self.beta)

@@ -32,7 +32,7 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
 
 class CosineSimilarity(Loss):
     fn = cosine_similarity
-    separable = True
+    couples = "none"
     aliases = ("cosine_proximity",)
     axis: Axis = static(default=-1, types=AXIS_TYPES)
 
@@ -45,6 +45,8 @@ def circle(
     remove_diagonal: bool = True,
     gamma: Hyper = 80.0,
     margin: Hyper = 0.4,
+    *,
+    where: Input | None = None,
 ) -> Array:
     """softplus(logsumexp(-gamma a_p (m - d)) + logsumexp(gamma a_n (1 - m - d))).
 
@@ -58,8 +60,10 @@ def circle(
 
     Shapes: labels (B,) or (B, 1), embeddings (B, d) of norm 1 (not checked, not normalised);
     references (R,) and (R, d), by default the batch itself. `remove_diagonal` takes the pairs
-    (i, i) out. Values (B,); 0, with derivative 0, for a sample without a reference of its own
-    label or without one of another. The class averages over samples with a loss above 0.
+    (i, i) out. `where` (B,) tells which samples there are: the others have the value 0 and are no
+    references of the batch. It is the mask of the class; a weight, also of 0, is that of the value
+    alone. Values (B,); 0, with derivative 0, for a sample without a reference of its own label or
+    without one of another. The class averages over samples with a loss above 0.
     Raises ValueError for wrong ranks and for a negative gamma.
     Source: Sun et al. (2020), arXiv:2002.10857, eq. 6; equal to `keras.losses.circle`.
 
@@ -70,6 +74,9 @@ def circle(
     _check.within("circle", "margin", margin, "(-inf, inf)")
     y_pred = _check.prediction("circle", y_pred)
     _check.rank("circle", "y_pred", y_pred, "batch dimension")
+    if where is not None:
+        where = _check.entries("circle", "where", where, y_pred.shape[:1]).astype(bool)
+        y_pred = jnp.where(where[:, None], y_pred, 0)
     references = y_pred
     if ref_embeddings is not None:
         references = _check.prediction("circle", ref_embeddings).astype(y_pred.dtype)
@@ -84,6 +91,9 @@ def circle(
     negative = ~positive
     if remove_diagonal:
         positive &= ~jnp.eye(len(labels), len(ref_column), dtype=bool)
+    if where is not None:
+        exists = where[:, None] & (where if ref_embeddings is None else True)
+        positive, negative = positive & exists, negative & exists
     towards = -gamma * jnp.maximum(margin + distance, 0) * (margin - distance)
     apart = gamma * jnp.maximum(1 + margin - distance, 0) * (1 - margin - distance)
     has_both = jnp.any(positive, 1) & jnp.any(negative, 1)
@@ -112,13 +122,14 @@ def _log_sum_exp(x: Array, where: Array) -> Array:
 
 class Circle(Loss):
     fn = circle
+    couples = "pairs"
     domain = "embedding"
     gamma: Hyper = leaf(default=80.0, interval="[0, inf)")
     margin: Hyper = leaf(default=0.4, interval="(-inf, inf)")
     remove_diagonal: bool = static(default=True)
 
-    def call(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        values = super().call(y_true, y_pred)
+    def call(self, y_true: Array, y_pred: Array, where: Array | None = None) -> tuple[Array, Array]:
+        values = circle(y_true, y_pred, where=where, **self.hyperparameters())
         return values, values > 0
 
     def total(self, *_: object, **__: object) -> None:  # type: ignore[override]

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import jax
 
 from lossjax._base import Loss, leaf, static
-from lossjax._reduce import Total
-from lossjax._types import Array, Hyper, Input, Reduction
+from lossjax._reduce import Inputs, Total
+from lossjax._types import IGNORED_TYPES, Array, Hyper, Ignored, Input, Reduction
 from lossjax.kernels.linear_cross_entropy import (
     linear_cross_entropy,
     linear_cross_entropy_total,
@@ -28,7 +28,7 @@ class LinearCrossEntropy(Loss):
     aliases = ("linear_cross_entropy",)
     domain = "hidden"
     predicted: ClassVar = {"hidden": True, "kernel": False, "bias": False}
-    ignore_class: int | None = static(default=None, types=(int, NoneType))
+    ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)")
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     z_loss: Hyper = leaf(default=0.0, interval="[0, inf)")
@@ -42,6 +42,9 @@ class LinearCrossEntropy(Loss):
     implementation: str = static(default="auto", types=(str,))
     axis_name: str | None = static(default=None, types=(str, NoneType))
     reduction: Reduction = static(default="mean_with_sample_weight", kw_only=True)
+
+    def _weighed(self, inputs: Inputs) -> Inputs:
+        return inputs  # its own function knows what a token that does not count may hold
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
         return linear_cross_entropy(y_true, *y_pred, **self.hyperparameters(), reduction=None)

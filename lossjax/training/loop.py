@@ -1,9 +1,7 @@
 """The loop over epochs and batches; every piece of it can be used alone."""
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -11,10 +9,10 @@ import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
+from lossjax import _check
 from lossjax._types import Array
 from lossjax.objective import Objective
-from lossjax.training import means
-from lossjax.training.checkpoint import Checkpoint
+from lossjax.training import identity, means
 from lossjax.training.data import (
     Arrays,
     Batch,
@@ -28,7 +26,9 @@ from lossjax.training.data import (
 from lossjax.training.data import split as split_rows
 from lossjax.training.evaluation import Evaluation, prepared
 from lossjax.training.history import History
+from lossjax.training.interruption import interruptions
 from lossjax.training.progress import Bar
+from lossjax.training.run import Run, told_apart
 from lossjax.training.state import State
 from lossjax.training.step import Metrics, as_metrics, as_objective, update
 
@@ -67,15 +67,28 @@ def fit(
 
     `validation` is data too, or the last `validation_split` of the rows. `metrics` are, by name,
     functions of (y_true, y_pred) with one value a sample, or what a loss may be. `callbacks` are
-    called with (epoch, logs, state); one that returns a text ends training. `accumulate` and
-    `mesh` are those of `make_step`. `steps_per_call` steps are one call of the device, by default
-    16 where a step is short and holds no convolution on a CPU, else one. `prefetch` batches of an
-    iterable are read ahead by a thread. `verbose` tells whether to show progress; by default on a
-    terminal.
+    called with (epoch, logs, state); one that returns a text, or True, ends training.
+    `accumulate` and `mesh` are those of `make_step`. `steps_per_call` steps are one call of the
+    device, by default 16 where a step is short and holds no convolution on a CPU, else one.
+    `prefetch` batches of an iterable are read ahead by a thread. `verbose` tells whether to show
+    progress; by default on a terminal.
 
     Ctrl-C, and with `stop_on_nan` a loss that is not finite, end training early with what there
-    is; `history.stopped` says why. The state passed in stays as it is.
+    is; `history.stopped` says why. So does SIGTERM, and then SystemExit(143) ends the process, or
+    the handler is called that was there. Whatever is raised, that or an error of the data or a
+    callback or a second Ctrl-C, has the attributes `state` and `history`: what would have been
+    returned; `state` is None where a step failed, which takes it over. With a `Checkpoint` among
+    the callbacks it is on disk by then. The state passed in stays as it is.
     """
+    for name, number, least in (
+        ("epochs", epochs, 0),
+        ("prefetch", prefetch, 0),
+        ("seed", seed, 0),
+        ("steps_per_epoch", 1 if steps_per_epoch is None else steps_per_epoch, 1),
+        ("steps_per_call", 1 if steps_per_call == "auto" else steps_per_call, 1),
+    ):
+        _check.whole("fit", name, number, least)
+    checkpoint, others = told_apart(callbacks)
     objective, scored, mesh = as_objective(objective), as_metrics(metrics), automatic(mesh)
     if validation_split:
         data, validation = split_rows(data, validation_split)
@@ -93,83 +106,58 @@ def fit(
     validate = None
     if validation is not None:
         validate = Evaluation("fit: validation", validation, batch_size, objective, scored, mesh)
-    checkpoint = next((c for c in callbacks if isinstance(c, Checkpoint)), None)
-    others = [c for c in callbacks if c is not checkpoint]
+    run = Run(state, names, mesh, checkpoint, others, stop_on_nan)
+    run.settings = {"batch_size": int(batch_size), "seed": int(seed), "shuffle": bool(shuffle)}
+    run.settings["steps"] = batches.steps and int(batches.steps)
     if checkpoint:
-        checkpoint.open()
-    for callback in others:
-        getattr(callback, "start", lambda state: None)(state)
-
-    history, epoch, start = History(), 0, 0
-    leaves, tree = jax.tree.flatten(state)
-    sums = placed(means.zeros(len(names)), mesh)
-    one, many = _compiled(tree, objective, scored, accumulate, tuple(names))
-    run = {"batch_size": batch_size, "seed": seed, "shuffle": shuffle, "steps": batches.steps}
-
-    def kept() -> Any:
-        return leaves, sums, [getattr(callback, "memory", None) for callback in others]
-
-    def save() -> None:
-        if checkpoint is None:
-            return
-        beside = {"epoch": epoch, "batch": start, "history": vars(history), "run": run}
-        checkpoint.save(jax.tree.leaves(kept()), beside)
-
-    if checkpoint and (found := checkpoint.restore(jax.tree.leaves(kept()))):
-        arrays, beside = found
-        if beside["run"] != run:
-            raise ValueError(
-                f"fit: the checkpoint in {checkpoint.folder} is of a run with {beside['run']}, "
-                f"this one has {run}. Choose another folder, or the same settings."
-            )
-        leaves, sums, memories = jax.tree.unflatten(jax.tree.structure(kept()), arrays)
-        for callback, memory in zip(others, memories, strict=True):
-            if memory is not None:
-                callback.memory = memory
-        epoch, start, history = beside["epoch"], beside["batch"], History(**beside["history"])
-
-    most = steps_per_call
-    if most == "auto":
-        most = _steps_per_call(one, leaves, sums, spread(batches.first(), mesh), batches, epochs)
-    with interruptions() as interrupted, Bar(epochs, batches.steps, verbose) as bar:
-        while epoch < epochs and not history.stopped:
-            for batch, number in prefetched(batches.chunks(epoch, start, most), prefetch):
-                step = one if number == 1 else many
-                leaves, sums = step(leaves, sums, spread(batch, mesh, axis=int(number > 1)))
-                before, start = start, start + number
-                saves = checkpoint is not None and checkpoint.is_due(before, start)
-                if saves or before // CHECK != start // CHECK:
-                    history.stopped = stop_on_nan * _trouble(sums, names, batches)
-                if saves and not history.stopped:
-                    save()
-                if bar.is_due():
-                    bar.show(epoch, start, means.read(sums, names))
-                if interrupted.is_set() or history.stopped:
-                    break
-            if interrupted.is_set():
-                save()
-                history.stopped = f"interrupted after {start} batches of epoch {epoch + 1}"
+        run.words = identity.of_run(state.tx, objective, scored, batches)
+    one, many = _compiled(run.tree, objective, scored, accumulate, tuple(names))
+    with (
+        run.carried(),
+        interruptions(run.is_here) as interruption,
+        run.opened(),
+        Bar(epochs, batches.steps, verbose) as bar,
+    ):
+        most = steps_per_call
+        if most == "auto":
+            first = spread(batches.first(), mesh)
+            most = _steps_per_call(one, run.leaves, run.sums, first, batches, epochs)
+        while run.epoch < epochs and not run.history.stopped:
+            chunks: Any = prefetched(batches.chunks(run.epoch, run.batch, most), prefetch)
+            with contextlib.closing(chunks):  # an exception would keep its thread alive
+                for batch, number in chunks:
+                    step = one if number == 1 else many
+                    batch = spread(batch, mesh, axis=int(number > 1))
+                    run.leaves, run.sums = step(run.leaves, run.sums, batch)
+                    before, run.batch = run.batch, run.batch + number
+                    saves = checkpoint is not None and checkpoint.is_due(before, run.batch)
+                    if saves or before // CHECK != run.batch // CHECK:
+                        run.history.stopped = stop_on_nan * _trouble(run.sums, names, batches)
+                    if saves and not run.history.stopped:
+                        run.save()
+                    if bar.is_due():
+                        done = run.epoch * (batches.steps or 0) + run.batch
+                        bar.show(run.epoch, done, means.read(run.sums, names))
+                    if interruption.how or run.history.stopped:
+                        break
+            run.history.stopped = stop_on_nan * _trouble(run.sums, names, batches)
+            logs = means.read(run.sums, names)
+            if validate and not (interruption.how or run.history.stopped):
+                found = interruption.unless(lambda: validate(run.state)) or {}
+                logs |= {f"val_{name}": value for name, value in found.items()}
+            if interruption.how and not run.history.stopped:
+                run.save()
+                run.history.stopped = f"{interruption.how} {run.place}"
                 break
-            history.stopped = stop_on_nan * _trouble(sums, names, batches)
-            logs, sums = means.read(sums, names), placed(means.zeros(len(names)), mesh)
-            state = jax.tree.unflatten(tree, leaves)
-            if validate and not history.stopped:
-                logs |= {f"val_{name}": value for name, value in validate(state).items()}
-            history.epochs.append(logs)
-            bar.epoch(epoch, logs)
-            epoch, start = epoch + 1, 0
-            if history.stopped:  # what is not finite is neither saved nor shown to callbacks
+            run.history.epochs.append(logs)
+            bar.epoch(run.epoch, logs)
+            if run.history.stopped:  # what is not finite is neither saved nor shown to callbacks
                 break
-            reasons = [callback(epoch - 1, logs, state) for callback in others]
-            history.stopped = "; ".join(reason for reason in reasons if reason)
-            if checkpoint and (epoch % checkpoint.every == 0 or epoch == epochs):
-                save()
-    state = jax.tree.unflatten(tree, leaves)
-    for callback in others:
-        state = getattr(callback, "finish", lambda state: state)(state)
-    if checkpoint:
-        checkpoint.close()
-    return state, history
+            run.history.stopped = run.end_epoch(logs)
+            is_last = run.epoch == epochs or run.history.stopped
+            if checkpoint and (is_last or run.epoch % checkpoint.every == 0):
+                run.save()
+    return run.end
 
 
 def _compiled(
@@ -223,23 +211,3 @@ def _trouble(sums: Array, names: list[str], batches: Arrays | Stream) -> str:
     inputs = [jax.tree_util.keystr(path) for path, a in leaves if not np.isfinite(a).all()]
     found = f"{', '.join(inputs)} is not" if inputs else "but its inputs are"
     return f"{text} (batch {number + 1} of epoch {epoch + 1}, {found} finite)"
-
-
-@contextlib.contextmanager
-def interruptions() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C, between two steps; the second one is raised as always."""
-    is_set = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield is_set
-        return
-    old = signal.getsignal(signal.SIGINT)
-
-    def handle(*_: Any) -> None:
-        is_set.set()
-        signal.signal(signal.SIGINT, old)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield is_set
-    finally:
-        signal.signal(signal.SIGINT, old)

@@ -8,7 +8,7 @@ are the number of rows and each log, the rows are
 2. the first step whose loss is not finite, counted from 1, and 1 for each log that was not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -57,3 +57,15 @@ def trouble(sums: Any, names: Sequence[str]) -> tuple[int, list[str]]:
     """The first step whose loss was not finite, 0 if there is none, and which logs were not."""
     first, *flags = np.array(jax.device_get(sums))[2]
     return int(first), [name for name, flag in zip(names, flags, strict=True) if flag]
+
+
+def written(sums: Any, names: Sequence[str]) -> dict[str, list[float]]:
+    """`sums` as numbers by name; the count of the rows has none."""
+    columns = np.array(jax.device_get(sums), np.float64).T.tolist()
+    return dict(zip(["", *names], columns, strict=True))
+
+
+def reread(columns: Mapping[str, list[float]], names: Sequence[str], unknown: float) -> Array:
+    """What was `written`, for logs of these names; the mean of a new one will be `unknown`."""
+    found = [columns.get(name, [unknown, 0, 0]) for name in ["", *names]]
+    return jnp.asarray(np.array(found, np.float32).T)

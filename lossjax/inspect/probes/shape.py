@@ -132,7 +132,7 @@ def broadcasting(case: Case) -> Iterator[Finding]:
 
 def _grown(case: Case, t: np.ndarray, p: np.ndarray) -> str:
     """What goes wrong with shapes of which neither broadcasts to the other."""
-    a, b = _check.aligned(t, p)  # type: ignore[arg-type]
+    a, b = _check.aligned(t, p)
     if a.shape == t.shape and b.shape == p.shape:
         return ""
     found, _ = attempt(case.run, t, p)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from lossjax._reduce import Total
-from lossjax._types import Array, Hyper, Input, Reduction
+from lossjax._types import Array, Hyper, Ignored, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
 from lossjax.kernels.chunked_linear._mesh import automatic
 from lossjax.kernels.linear_cross_entropy._prepare import (
@@ -36,7 +36,7 @@ def linear_cross_entropy(
     *,
     sample_weight: Input | None = None,
     mask: Input | None = None,
-    ignore_class: int | None = None,
+    ignore_class: Ignored = None,
     class_weight: Input | None = None,
     label_smoothing: Hyper = 0.0,
     z_loss: Hyper = 0.0,
@@ -70,7 +70,8 @@ def linear_cross_entropy(
     - `class_weight` (V,): multiplies the token's weight, for targets by Σ t class_weight, as
       `fit(class_weight=...)` of Keras does; "mean_with_sample_weight" divides by it. (torch
       also weighs the classes apart that smoothing adds.)
-    - `ignore_class`: tokens with this label do not count, as those which `mask` takes out.
+    - `ignore_class`: tokens with this label, or one of these, do not count, as those which `mask`
+      takes out.
       Any other label outside [0, V) is an error where labels are known, and under `jit` a token
       with loss 0, derivative 0 and its full share in the mean, as in Keras.
     - `shift`: hidden[..., i, :] is to predict y_true[..., i + shift]. Labels, weights and masks
@@ -106,7 +107,7 @@ def linear_cross_entropy_total(
     kernel: Input,
     bias: Input | None = None,
     *,
-    ignore_class: int | None,
+    ignore_class: Ignored,
     shift: int,
     **options: Any,
 ) -> Total:

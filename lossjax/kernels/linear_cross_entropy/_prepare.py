@@ -9,7 +9,7 @@ import jax
 from jax import numpy as jnp
 
 from lossjax import _check
-from lossjax._types import Array
+from lossjax._types import Array, Ignored
 from lossjax.kernels import _vocabulary as vocabulary
 from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
@@ -33,7 +33,7 @@ HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
 
 def prepare(
     opt: Options,
-    ignore_class: int | None,
+    ignore_class: Ignored,
     shift: int,
     return_terms: bool,
     y_true: Any,
@@ -43,7 +43,8 @@ def prepare(
 ) -> tuple[Batch, Callable[..., Any], list[Array]]:
     """The batch, the function of a chunk's logits, and the hyperparameters that it is to get."""
     sample_weight, mask, class_weight = weights
-    y_true = _check.array(WHERE, "y_true", y_true)
+    ignore_class = _check.ignored(WHERE, ignore_class)
+    y_true = _check.array(WHERE, "y_true", _check.class_number(y_true))
     batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask)
     number = classes(batch, opt)
     _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
@@ -54,7 +55,7 @@ def prepare(
     if ignore_class is not None:
         if is_targets(y_true):
             raise ValueError(f"{WHERE}: ignore_class needs class numbers, y_true holds targets.")
-        own = batch.values_of(batch.y_true) != ignore_class
+        own = ~_check.is_among(batch.values_of(batch.y_true), ignore_class)
         mask = own if batch.mask is None else _check.joint_mask(WHERE, batch.mask, own)
         batch = batch._replace(mask=mask)
     dtype = compute_dtype(WHERE, batch, opt)
