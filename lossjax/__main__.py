@@ -4,22 +4,32 @@ import argparse
 import dataclasses
 import importlib
 import json
+import math
+import os
 import sys
+import traceback
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
 from lossjax import inspect, losses
 from lossjax._base import Loss, class_of, classes, listed
+from lossjax._check import cut, shown
 from lossjax.inspect._report import SEVERITIES
 from lossjax.inspect._table import Shown, Table, rich
 from lossjax.testing import DOMAINS
 
 _LOSS = 'a name ("huber"), or module:attribute of a loss or function of your own'
 _ARRAY = "a .npy file, or a .npz file with one array, or file.npz:name"
+_UNPACKED = 2**31  # bytes that a compressed array may have, whatever its file has
+_TEXT = 1000  # letters of a problem
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 class _Problem(Exception):
@@ -38,20 +48,37 @@ class _Listing(Shown):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0, or 1 where `check` has findings, or 2 for a problem told on stderr."""
+    """Run one command; 0, or 1 where `check` has findings, or 2 for a problem told on stderr.
+
+    130 after Ctrl-C, and 141 where nobody reads the output any more, as of other programs.
+    """
     options = _parser().parse_args(argv)
     try:
-        return options.run(options)
-    except _Problem as problem:
-        text = str(problem)
-    except (ValueError, TypeError, ImportError) as error:  # worded by lossjax, or by the loss
-        text = str(error)
-    print(f"lossjax {options.command}: {text}", file=sys.stderr)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Python writes what is left when it exits, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (_Problem, ValueError, TypeError, ImportError) as error:  # worded by lossjax, or by
+        text = str(error)  # the loss
+    except (Exception, SystemExit) as error:  # whatever the loss of a user raises
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
+    print(f"lossjax {options.command}: {cut(text, _TEXT)}", file=sys.stderr)
     return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(cut(message, _TEXT))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lossjax", description=inspect.__doc__)
+    parser = _Parser(prog="python -m lossjax", description=inspect.__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="every loss, with its names and its formula")
     listing.set_defaults(run=_list)
@@ -115,6 +142,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
+    if not Path(options.output).suffix:
+        raise _Problem(f"-o must end in .png, .svg or .pdf, got {_named(options.output)}.")
     settings = _settings(options.set)
     family = {k: v for k, v in settings.items() if isinstance(v, list)}
     fixed = {k: v for k, v in settings.items() if k not in family}
@@ -128,8 +157,8 @@ def _plot(options: argparse.Namespace) -> int:
     try:
         figure.savefig(options.output)
     except OSError as error:
-        raise _Problem(f"cannot write {options.output}: {error.strerror}.") from error
-    print(options.output)
+        raise _Problem(f"cannot write {_named(options.output)}: {_reason(error)}.") from error
+    _print(options.output)
     return 0
 
 
@@ -139,12 +168,27 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(shown: Shown) -> None:
+def _show(what: Shown) -> None:
     console = rich().Console()
     if console.is_terminal:
-        console.print(shown)
+        console.print(what)
     else:  # a file or a pipe: the width must not depend on where it is made
-        print(shown)
+        _print(str(what))
+
+
+def _print(text: str) -> None:
+    """On stdout, also where its encoding lacks a letter: formulas are not ASCII."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _named(text: str) -> str:
+    """An argument for a problem's text."""
+    return cut(text, 80)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _loss(text: str) -> Any:
@@ -157,14 +201,15 @@ def _loss(text: str) -> Any:
     module, _, path = text.partition(":")
     try:
         found = importlib.import_module(module)
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise _Problem(
-            f"cannot import {module!r}: {type(error).__name__}: {error}. Give module:attribute, "
-            f"with a module that Python finds from this folder."
+            f"cannot import {shown(module)}: {type(error).__name__}: "
+            f"{cut(error, 160)}. Give module:attribute, with a module that Python finds "
+            f"from this folder."
         ) from error
     for name in path.split("."):
         if not hasattr(found, name):
-            raise _Problem(f"{module!r} has no {path!r}. Give module:attribute.")
+            raise _Problem(f"{shown(module)} has no {shown(path)}. Give module:attribute.")
         found = getattr(found, name)
     return losses.get(found)
 
@@ -175,10 +220,10 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
         name, _, value = pair.partition("=")
         try:
             found[name.strip()] = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _Problem(
                 f"--set needs NAME=VALUE with a number, true, false, a list or a quoted text, "
-                f"got {pair!r}."
+                f"got {shown(pair)}."
             ) from error
     return found
 
@@ -201,32 +246,55 @@ def _optional(file: str | None) -> np.ndarray | None:
 
 def _array(text: str) -> np.ndarray:
     """An array from a file; pickled objects are refused, as reading them runs code."""
-    name, key = text, ""
+    file, key = text, ""
     if ".npz:" in text:
-        name, _, key = text.rpartition(":")
-    path = Path(name)
+        file, _, key = text.rpartition(":")
+    path, name = Path(file), _named(file)
     if path.suffix not in (".npy", ".npz"):
         raise _Problem(f"{name} must be a .npy or .npz file; write it with numpy.save.")
     try:
-        # Opened here: numpy.load leaves a damaged .npz open.
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return found
-            keys = list(found)
-            if not key and len(keys) == 1:
-                key = keys[0]
-            if key not in keys:
-                raise _Problem(f"{name} holds {keys}; write one as {name}:NAME.")
-            return found[key]
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if path.suffix == ".npy":
+                return _read(name, stream, size)
+            with zipfile.ZipFile(stream) as parts:
+                part = _part(name, parts, key)
+                if part.file_size > max(size, _UNPACKED):
+                    raise _Problem(
+                        f"cannot read {name}: it unpacks to {part.file_size:,} bytes, more than "
+                        f"{_UNPACKED:,}. Write it with numpy.save."
+                    )
+                with parts.open(part) as unpacked:
+                    return _read(name, unpacked, part.file_size)
     except OSError as error:
-        reason = error.strerror or "it is damaged"
-        raise _Problem(f"cannot read {name}: {reason}.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _Problem(f"cannot read {name}: {_reason(error)}.") from error
+    except _Problem:
+        raise
+    except Exception as error:  # zipfile and NumPy have a kind for every kind of damage
+        raise _Problem(f"cannot read {name}: it is damaged, or of another kind.") from error
+
+
+def _part(name: str, parts: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
+    found = {part.filename.removesuffix(".npy"): part for part in parts.infolist()}
+    if not key and len(found) == 1:
+        return next(iter(found.values()))
+    if key not in found:
+        raise _Problem(f"{name} holds {shown(list(found))}; write one as {name}:NAME.")
+    return found[key]
+
+
+def _read(name: str, stream: IO[bytes], size: int) -> np.ndarray:
+    """The array of a stream of `size` bytes; its header says so before memory is taken."""
+    shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+    if dtype.kind not in "biufc":
         raise _Problem(
-            f"cannot read {name}: it is damaged, or holds Python objects in place of numbers, "
-            f"which are never unpickled."
-        ) from error
+            f"cannot read {name}: it holds {shown(dtype)} in place of numbers. Python "
+            f"objects are never unpickled."
+        )
+    if stream.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise _Problem(f"cannot read {name}: it is damaged, or not all of it is there.")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 if __name__ == "__main__":

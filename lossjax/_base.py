@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 import jax
@@ -36,7 +36,10 @@ def static(
 
 
 def leaf(*, default: float, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
-    """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none."""
+    """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none.
+
+    An end in brackets belongs to it: "[0, inf]" lets infinity through. NaN is in no range.
+    """
     metadata = {"interval": interval, "beyond": beyond}
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
@@ -126,7 +129,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         where = type(self).__name__
-        if self.reduction == "auto":
+        if isinstance(self.reduction, str) and self.reduction == "auto":
             object.__setattr__(self, "reduction", "sum_over_batch_size")
         _check.reduction(where, self.reduction)
         _check.kind(where, "name", self.name, (str, type(None)))
@@ -136,10 +139,10 @@ class Loss:
             value = getattr(self, field.name)
             if not field.metadata.get("static"):
                 value = _check.hyper(where, field.name, value)
-            elif isinstance(value, list):
-                value = tuple(value)  # an axis that has been through JSON
-            elif isinstance(value, np.integer):
-                value = int(value)
+            elif isinstance(value, (list, tuple)):
+                value = tuple(map(_plain, value))  # a list: an axis that has been through JSON
+            else:
+                value = _plain(value)
             if field.metadata.get("types"):
                 _check.kind(where, field.name, value, field.metadata["types"])
             if field.metadata.get("interval"):
@@ -329,21 +332,28 @@ class Loss:
     def from_config(cls, config: dict[str, Any]) -> "Loss":
         """A loss from what `get_config` or Keras wrote; ValueError for anything else."""
         known = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(config, Mapping):
+            raise ValueError(f"{cls.__name__}: need a dict as config, got {_check.shown(config)}.")
         for key in config:
             if key not in known:
                 raise ValueError(
-                    f"{cls.__name__}: unknown key {key[:80]!r} in the config."
+                    f"{cls.__name__}: unknown key {_check.shown(key)} in the config."
                     f"{_check.nearest(key, known)}"
                 )
         try:
             return cls(**config)
-        except (TypeError, OverflowError) as error:
+        except TypeError as error:
             raise ValueError(str(error)) from error
 
 
 LABELLED = ("label", "sequence", "embedding", "hidden")  # domains whose y_true are class numbers
 _COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
 _PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def _plain(choice: Any) -> Any:
+    """A choice that NumPy made, as Python's own: `True`, not `np.True_`."""
+    return choice.item() if isinstance(choice, (np.number, np.bool_)) else choice
 
 
 def _is_default(value: Any, default: Any) -> bool:

@@ -6,8 +6,10 @@ under `jit` and are raised at trace time too.
 
 import difflib
 import functools
-import math
-from collections.abc import Iterable
+import itertools
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType, NoneType
 from typing import Any
 
 import jax
@@ -17,6 +19,67 @@ from jax import numpy as jnp
 from lossjax._types import Array, Axis, Ignored
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
+
+_SHOWN = 60  # letters of a value in an error text
+_LEVELS, _ENTRIES = 8, 1_000_000  # of lists and dicts that stand for hyperparameters
+
+
+class _Texts(reprlib.Repr):
+    """Values in a few words; of unknown types nothing is run, not even `__repr__`."""
+
+    plain = (
+        *(bool, float, complex, bytes, type, range, NoneType, FunctionType),
+        *(np.number, np.bool_, np.character, np.datetime64, np.timedelta64, np.dtype),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 2, _SHOWN, _SHOWN
+        self.maxlist = self.maxtuple = self.maxdict = 4
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write thousands of digits.
+        return repr(x) if x.bit_length() <= 128 else f"a whole number of {x.bit_length()} bits"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        if isinstance(x, self.plain):
+            return super().repr_instance(x, level)
+        if _is_array(x):
+            return f"an array of {x.dtype} of shape {x.shape}"
+        return f"an object of type {type(x).__name__}"
+
+
+_TEXTS = _Texts()
+
+
+def shown(value: Any, limit: int = _SHOWN) -> str:
+    """`value` for an error text: short and harmless, however deep, large or hostile it is."""
+    text = _TEXTS.repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def cut(text: Any, limit: int) -> str:
+    """Words that are a text already, such as those of an error that is told on, in one line."""
+    line = " ".join(str(text)[: 4 * limit].split())
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def bounded(value: Any) -> bool:
+    """Whether lists and dicts in `value` are neither too deep nor too many to walk through.
+
+    Too deep ends the recursion of Python or JAX. A list that holds one list a thousand times,
+    and so on, is small and never ends.
+    """
+    level = [value]
+    for _ in range(_LEVELS + 1):
+        nodes = (x for x in level if isinstance(x, (list, tuple, Mapping)))
+        inner = (x.values() if isinstance(x, Mapping) else x for x in nodes)
+        level = list(itertools.islice(itertools.chain.from_iterable(inner), _ENTRIES + 1))
+        if not level:
+            return True
+        if len(level) > _ENTRIES:
+            return False
+    return False
 
 
 def array(where: str, name: str, value: Any) -> Array:
@@ -163,20 +226,20 @@ def _reshape_hint(y_true: Array, y_pred: Array) -> str:
 def class_axis(where: str, y_pred: Array, axis: Any) -> None:
     """`axis` is one axis of `y_pred`."""
     if not isinstance(axis, int) or isinstance(axis, bool):
-        raise ValueError(f"{where}: `axis` must be of type `int`, got {axis!r}.")
+        raise ValueError(f"{where}: `axis` must be of type `int`, got {shown(axis)}.")
     if not -y_pred.ndim <= axis < y_pred.ndim:
         raise ValueError(
-            f"{where}: axis must be an axis of y_pred of shape {y_pred.shape}, got {axis}."
+            f"{where}: axis must be an axis of y_pred of shape {y_pred.shape}, got {shown(axis)}."
         )
 
 
 def ignored(where: str, value: Any) -> Ignored:
     """None, a class number, or several in a tuple or list, known when the loss is traced."""
-    if value is None or _is_whole(value):
+    if value is None or _is_index(value):
         return value
-    if isinstance(value, (list, tuple)) and value and all(map(_is_whole, value)):
+    if isinstance(value, (list, tuple)) and value and all(map(_is_index, value)):
         return tuple(value)
-    kind = "a traced value" if isinstance(value, jax.core.Tracer) else repr(value)[:80]
+    kind = "a traced value" if isinstance(value, jax.core.Tracer) else shown(value)
     raise TypeError(
         f"{where}: ignore_class must be None, a whole number or several in a tuple, got {kind}. "
         f"Which labels vary from call to call is for a mask: mask=y_true != ..."
@@ -212,23 +275,27 @@ def rank(where: str, name: str, x: Array, dims: str) -> None:
 
 def not_bool(where: str, axis: Axis) -> None:
     if isinstance(axis, bool):
-        raise ValueError(f"{where}: `axis` must be of type `int`, got {axis!r}.")
+        raise ValueError(f"{where}: `axis` must be of type `int`, got {shown(axis)}.")
 
 
 def within(where: str, name: str, value: Any, interval: str) -> None:
-    """Judge a Python or NumPy number against "[0, 1]", "(0, 1)" or "[0, inf)".
+    """Judge every Python or NumPy number in `value` against "[0, 1]", "(0, 1)" or "[0, inf)".
 
-    Tracers and device arrays pass: a tracer has no value yet, and reading a device array
-    would wait for the device.
+    An end in brackets belongs to the interval, infinity too; NaN is in none. Tracers and device
+    arrays pass: a tracer has no value yet, and reading a device array would wait for the device.
     """
-    if not isinstance(value, (int, float, np.number, np.ndarray)):
+    value = hyper(where, name, value)
+    if isinstance(value, (jax.Array, list, tuple)):
         return
+    if not isinstance(value, (float, np.ndarray)):
+        raise _no_number(where, name, value)
     low, high = map(float, interval[1:-1].split(","))
-    v = np.asarray(value)
+    v = np.asarray(value, float)
     above = v >= low if interval[0] == "[" else v > low
-    below = v <= high if interval[-1] == "]" or math.isinf(high) else v < high
-    if not np.all(above & below):
-        raise ValueError(f"{where}: {name} must be in the interval {interval}, got {value}.")
+    below = v <= high if interval[-1] == "]" else v < high
+    wrong = v[~(above & below)]
+    if wrong.size:
+        raise ValueError(f"{where}: {name} must be in the interval {interval}, got {wrong[0]}.")
 
 
 def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
@@ -246,10 +313,10 @@ def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
 
 
 def reduction(where: str, value: Any) -> None:
-    if not (value is None or isinstance(value, str)) or value not in REDUCTIONS:
+    if not (value is None or (isinstance(value, str) and value in REDUCTIONS)):
         raise ValueError(
             f"{where}: Invalid value for argument `reduction`. Expected one of {REDUCTIONS}, "
-            f"got {value!r}.{nearest(value, REDUCTIONS)}"
+            f"got {shown(value)}.{nearest(value, REDUCTIONS)}"
         )
 
 
@@ -258,26 +325,35 @@ def float_dtype(where: str, value: Any) -> str | None:
     value = getattr(value, "compute_dtype", value)
     if value is None:
         return None
-    if isinstance(value, np.generic):
-        raise ValueError(f"{where}: dtype must be a floating point type or None, got {value!r}.")
     name = value.removeprefix("mixed_") if isinstance(value, str) else value
     try:
-        dtype = jnp.dtype(name)
-    except TypeError:
+        # NumPy takes lists, dicts and numbers of its own for dtypes too.
+        dtype = jnp.dtype(name) if isinstance(name, (str, type, np.dtype)) else None
+    except Exception:  # and reads a text as a formula
         dtype = None
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"{where}: dtype must be a floating point type or None, got {value!r}.")
+        raise ValueError(
+            f"{where}: dtype must be a floating point type or None, got {shown(value)}."
+        )
     return dtype.name
 
 
 def kind(where: str, name: str, value: Any, types: tuple[type, ...]) -> None:
-    """`value` is an instance of `types`; a bool is never taken for an int."""
+    """`value` is an instance of `types`; a bool is never taken for an int, a str can be printed."""
     right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
-    if isinstance(value, tuple):
-        right = right and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+    if isinstance(value, (int, tuple)) and not isinstance(value, bool):
+        right = right and all(map(_is_index, value if isinstance(value, tuple) else (value,)))
+    if isinstance(value, str):  # XLA takes no lone surrogates, a terminal no control characters
+        right = right and value.isprintable()
     if not right:
-        wanted = " or ".join("None" if t is type(None) else t.__name__ for t in types)
-        raise TypeError(f"{where}: {name} must be {wanted}, got {value!r}.")
+        names = {NoneType: "None", str: "printable str"}
+        wanted = " or ".join(names.get(t, t.__name__) for t in types)
+        raise TypeError(f"{where}: {name} must be {wanted}, got {shown(value)}.")
+
+
+def _is_index(value: Any) -> bool:
+    """A whole number that an array could hold."""
+    return _is_whole(value) and -(2**63) <= value < 2**63
 
 
 def hyper(where: str, name: str, value: Any) -> Any:
@@ -285,25 +361,58 @@ def hyper(where: str, name: str, value: Any) -> Any:
 
     An int leaf would be traced as an integer, which has no gradient and compiles once more.
     """
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, (list, tuple)) and not any(map(_is_array, jax.tree.leaves(value))):
+    found = _floats(value) if bounded(value) else None
+    if found is None:
+        raise _no_number(where, name, value)
+    return found
+
+
+def _no_number(where: str, name: str, value: Any) -> TypeError:
+    return TypeError(
+        f"{where}: {name} must be a number, or numbers in a list, to differentiate by, got "
+        f"{shown(value)}. Declare a choice as `{name}: ... = lossjax.static(default=...)`."
+    )
+
+
+def _floats(value: Any) -> Any:
+    """Numbers as floats, arrays of JAX and pytrees of these as they are, None for all else."""
+    if _is_whole(value) or isinstance(value, (float, np.floating)):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, jax.Array):
+        return value if _is_real(value) else None
+    leaves = _leaves(value)
+    if isinstance(value, (list, tuple)) and not any(map(_is_array, leaves)):
         try:
             value = np.asarray(value)
-        except ValueError:
-            value = "rows of unequal length"
-    if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "iuf":
-        return value if value.dtype.kind == "f" else value.astype(float)
-    if value is None or isinstance(value, (str, bytes, bool, np.ndarray)) or callable(value):
-        raise TypeError(
-            f"{where}: {name} must be a number, or numbers in a list, to differentiate by, got "
-            f"{str(value)[:80]!r}. Declare a choice as `{name}: ... = lossjax.static(default=...)`."
-        )
-    return value
+        except ValueError:  # rows of unequal length
+            return None
+    if isinstance(value, np.ndarray):
+        if not (value.size and _is_real(value)):
+            return None
+        fits = jnp.issubdtype(value.dtype, jnp.floating) and value.dtype.itemsize <= 8
+        return np.asarray(value if fits and value.dtype.isnative else value.astype(float))
+    inner = [x for x in leaves if x is not value and _floats(x) is not None]
+    return value if leaves and len(inner) == len(leaves) and not callable(value) else None
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """The leaves of a pytree, None among them; nothing where the keys of a dict have no order."""
+    try:  # of iterators JAX warns
+        return jax.tree.leaves(tree, is_leaf=lambda x: x is None or isinstance(x, Iterator))
+    except ValueError:
+        return []
 
 
 def _is_array(x: Any) -> bool:
     return isinstance(x, (jax.Array, np.ndarray))
+
+
+def _is_real(x: Any) -> bool:
+    whole = jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.kind != "m"  # timedelta64
+    return whole or jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def weights_fit(where: str, values: tuple[int, ...], weights: tuple[int, ...]) -> None:
@@ -374,14 +483,15 @@ def float_array(where: str, name: str, value: Any) -> Array:
 
 
 def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
+    if not (isinstance(value, str) and value in known):
         raise ValueError(
-            f"{where}: {name} must be one of {known}, got {value!r}.{nearest(value, known)}"
+            f"{where}: {name} must be one of {known}, got {shown(value)}.{nearest(value, known)}"
         )
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    # NumPy counts timedelta64 among the integers.
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
 
 
 def whole(where: str, name: str, value: Any, least: int) -> int:
@@ -389,16 +499,17 @@ def whole(where: str, name: str, value: Any, least: int) -> int:
     if not _is_whole(value) or value < least:
         kind = ValueError if _is_whole(value) else TypeError
         raise kind(
-            f"{where}: {name} must be a whole number of at least {least}, got {value!r:.60}."
+            f"{where}: {name} must be a whole number of at least {least}, got {shown(value)}."
         )
     return int(value)
 
 
 def chunk(where: str, value: Any) -> None:
     """A positive number of tokens, or "auto"."""
-    if value != "auto" and not (_is_whole(value) and value > 0):
+    is_auto = isinstance(value, str) and value == "auto"
+    if not (is_auto or (_is_whole(value) and value > 0)):
         raise ValueError(
-            f'{where}: chunk must be "auto" or a positive number of tokens, got {value!r}.'
+            f'{where}: chunk must be "auto" or a positive number of tokens, got {shown(value)}.'
         )
 
 
@@ -408,8 +519,9 @@ def axis_name(where: str, value: Any) -> None:
         value is None or jax.lax.axis_size(value)
     except (NameError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{where}: axis_name must be an axis of the shard_map around the call, got {value!r}. "
-            f"Under plain jit leave it out: there the compiler partitions the computation."
+            f"{where}: axis_name must be an axis of the shard_map around the call, got "
+            f"{shown(value)}. Under plain jit leave it out: there the compiler partitions the "
+            f"computation."
         ) from error
 
 
@@ -521,7 +633,7 @@ def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
     if not _is_whole(value) or value < 0 or (value > 0 and (not tokens or value > tokens[-1])):
         raise ValueError(
             f"{where}: shift must be a whole number from 0 to the length of the sequence, the "
-            f"last axis of {tokens}, got {value!r}."
+            f"last axis of {tokens}, got {shown(value)}."
         )
 
 
@@ -542,7 +654,22 @@ def class_numbers(where: str, labels: Any, classes: int, ignore_class: Ignored) 
         )
 
 
+def curves(where: str, name: str, values: Any) -> list[float]:
+    """The values of a hyperparameter that varies from curve to curve."""
+    try:
+        found = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError, OverflowError):
+        found = np.zeros(0)
+    if found.ndim != 1 or not found.size:
+        raise ValueError(
+            f"{where}: {name} must be numbers in a list, one for each curve, got {shown(values)}."
+        )
+    return found.tolist()
+
+
 def nearest(name: Any, known: Iterable[Any]) -> str:
     """A question to append to an error text, or nothing."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    if not isinstance(name, str):
+        return ""
+    close = difflib.get_close_matches(name[:_SHOWN], map(str, known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(shown(k, 40) for k in close)}?" if close else ""

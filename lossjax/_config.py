@@ -8,8 +8,6 @@ import numpy as np
 from lossjax import _check
 from lossjax._base import Loss, classes, registry
 
-_MAX_DEPTH = 8  # of nested lists in a config; Python's own limit would be a RecursionError
-
 
 def get(identifier: Any) -> Any:
     """The loss that `identifier` names.
@@ -33,7 +31,7 @@ def get(identifier: Any) -> Any:
         return deserialize(identifier)
     if callable(identifier):
         return _instance(identifier)
-    raise ValueError(f"Could not interpret loss identifier: {identifier!r}.")
+    raise ValueError(f"Could not interpret loss identifier: {_check.shown(identifier)}.")
 
 
 def serialize(loss: Any) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def serialize(loss: Any) -> dict[str, Any]:
             "registered_name": None if ours else cls.__name__,
         }
     name = getattr(loss, "__name__", None)
-    if name is not None and registry.get(name) is loss and not isinstance(loss, type):
+    if isinstance(name, str) and registry.get(name) is loss and not isinstance(loss, type):
         return {
             "module": "builtins",
             "class_name": "function",
@@ -64,8 +62,8 @@ def serialize(loss: Any) -> dict[str, Any]:
             "registered_name": "function",
         }
     raise ValueError(
-        f"serialize: need a Loss or one of the functions of lossjax.losses, got {loss!r}. "
-        f"Make a function of your own a Loss, by subclassing it."
+        f"serialize: need a Loss or one of the functions of lossjax.losses, got "
+        f"{_check.shown(loss)}. Make a function of your own a Loss, by subclassing it."
     )
 
 
@@ -76,29 +74,40 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     `custom_objects` and among the registered losses, nowhere else: "module" is ignored, nothing
     is imported. Raises ValueError, naming what is unknown or of a wrong kind.
     """
-    custom = dict(custom_objects or {})
+    if not isinstance(custom_objects, Mapping | None):
+        raise ValueError(
+            f"deserialize: custom_objects must be a dict from names to losses, got "
+            f"{_check.shown(custom_objects)}."
+        )
+    custom = custom_objects or {}
     if isinstance(config, str):
         return _instance(_named(config, custom))
     if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str):
         raise ValueError(
-            f"deserialize: need a name or a dict with a 'class_name', got {_short(config)}."
+            f"deserialize: need a name or a dict with a 'class_name', got {_check.shown(config)}."
         )
     name, inner = config["class_name"], config.get("config")
     if name == "function":
         if not isinstance(inner, str):
-            raise ValueError(f"deserialize: need the name of a function, got {_short(inner)}.")
+            raise ValueError(
+                f"deserialize: need the name of a function, got {_check.shown(inner)}."
+            )
         return _named(inner, custom)
-    if inner is not None and not isinstance(inner, Mapping):
-        raise ValueError(f"deserialize: need a dict as config of {name!r}, got {_short(inner)}.")
-    fields = {str(k): _plain(name, str(k), v) for k, v in (inner or {}).items()}
+    where = f"deserialize: {_check.shown(name)}"
+    if not isinstance(inner, Mapping | None):
+        raise ValueError(f"{where} needs a dict as config, got {_check.shown(inner)}.")
+    fields = {key: _plain(where, key, value) for key, value in (inner or {}).items()}
     fn = fields.pop("fn", None)
     if name == "LossFunctionWrapper":
         return _loss_of(fn).from_config(fields)
     found = _named(name, custom)
     if not (isinstance(found, type) and issubclass(found, Loss)):
+        if fields or isinstance(found, type):
+            raise ValueError(f"{where} is no Loss: it takes no config. Give its name alone.")
         return found
-    if fn is not None and fn != found.fn.__name__:  # Keras 2 writes the function's name
-        raise ValueError(f"deserialize: {name} computes {found.fn.__name__!r}, got fn={fn!r}.")
+    own = getattr(found, "fn", found).__name__
+    if fn is not None and fn != own:  # Keras 2 writes the function's name
+        raise ValueError(f"{where} computes {own!r}, got fn={_check.shown(fn)}.")
     return found.from_config(fields)
 
 
@@ -115,48 +124,55 @@ def resolved(where: str, loss: Any) -> Callable[..., Any]:
 
 
 def _instance(loss: Any) -> Any:
-    return loss() if isinstance(loss, type) else loss
+    if not isinstance(loss, type):
+        return loss
+    try:
+        made = loss()
+    except TypeError as error:
+        raise ValueError(
+            f"get: {_check.shown(loss)} cannot be made without arguments: "
+            f"{_check.cut(error, 120)}. Pass an instance of it."
+        ) from error
+    if not callable(made):
+        raise ValueError(f"Could not interpret loss identifier: {_check.shown(loss)}.")
+    return made
 
 
 def _named(name: str, custom: Mapping[str, Any]) -> Any:
     found = custom.get(name, registry.get(name))
     if not callable(found):
         hint = _check.nearest(name, [*custom, *registry])
-        raise ValueError(f"Could not interpret loss identifier: {_short(name)}.{hint}")
+        raise ValueError(f"Could not interpret loss identifier: {_check.shown(name)}.{hint}")
     return found
 
 
 def _loss_of(fn: Any) -> type[Loss]:
     """The class whose function is named `fn`, for Keras's wrapper of plain functions."""
     for cls in classes():
-        if cls.fn.__name__ == fn:
+        if isinstance(fn, str) and cls.fn.__name__ == fn:
             return cls
-    raise ValueError(f"deserialize: LossFunctionWrapper of an unknown function {_short(fn)}.")
+    raise ValueError(f"deserialize: LossFunctionWrapper of an unknown function {_check.shown(fn)}.")
 
 
-def _plain(where: str, key: str, value: Any, depth: int = 0) -> Any:
+def _plain(where: str, key: Any, value: Any) -> Any:
     """A config value: a number, a string, None, a list of these, or Keras's form of an array."""
-    if value is None or isinstance(value, (bool, int, float, str, np.number)):
-        return value
-    if isinstance(value, (list, tuple)) and depth < _MAX_DEPTH:
-        return type(value)(_plain(where, key, v, depth + 1) for v in value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
-        return value
-    if isinstance(value, Mapping) and depth == 0:
-        kind, inner = value.get("class_name"), value.get("config")
-        if kind in ("__numpy__", "__tensor__") and isinstance(inner, Mapping):
-            return _plain(where, key, inner.get("value"), 1)
-        if kind == "function" and key == "fn" and isinstance(inner, str):
-            return inner
-    raise ValueError(
-        f"deserialize: {where} has an unknown kind of value for {key!r}: {_short(value)}."
-    )
-
-
-def _short(value: Any) -> str:
-    """`value` for an error text, without walking through a deep or huge one."""
-    if isinstance(value, (str, int, float, bytes, type(None))):
-        return repr(value)[:80]
+    plain = value
     if isinstance(value, Mapping):
-        return f"a dict with the keys {sorted(map(str, value))[:5]}"
-    return f"an object of type {type(value).__name__}"
+        kind, plain = value.get("class_name"), value.get("config")
+        if kind in ("__numpy__", "__tensor__") and isinstance(plain, Mapping):
+            plain = plain.get("value")
+        elif not (kind == "function" and key == "fn"):
+            plain = value
+    if not (_check.bounded(plain) and _is_plain(plain)):
+        raise ValueError(
+            f"{where} has an unknown kind of value for {_check.shown(key)}: {_check.shown(value)}."
+        )
+    return plain
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iuf"
+    return value is None or isinstance(value, (bool, int, float, str, np.number))

@@ -1,13 +1,19 @@
 """get, serialize and deserialize: lossless, readable by Keras, and harmless."""
 
+import collections
+import dataclasses
+import decimal
+import fractions
 import json
 import os
+import re
 
 import chex
 import jax
 import keras
 import numpy as np
 import pytest
+from jax import numpy as jnp
 
 from cases import CASES, VARIANTS, variant_id
 from lossjax import losses, testing
@@ -131,6 +137,22 @@ def test_custom_objects():
     data = {"module": "gone", "class_name": "Other", "config": {"delta": 3.0}}
     other = losses.deserialize(data, custom_objects={"Other": losses.Huber})
     assert other.delta == 3.0
+    with pytest.raises(ValueError, match="'Other' is no Loss: it takes no config"):
+        losses.deserialize(data, custom_objects={"Other": int})
+    with pytest.raises(ValueError, match="custom_objects must be a dict from names to losses"):
+        losses.deserialize(data, custom_objects=[losses.Huber])
+
+
+def test_classes_that_make_no_loss():
+    for cls, match in (
+        (int, "Could not interpret loss identifier: <class 'int'>"),
+        (
+            type("Needs", (), {"__init__": lambda self, k: None}),
+            r"Needs.* without arguments: .*'k'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=match):
+            losses.get(cls)
 
 
 class Explodes:
@@ -145,16 +167,25 @@ class Explodes:
     __repr__ = __str__
 
 
-def deep(n):
+def deep(n, wrap=lambda inner: [inner]):
     nested = 1.0
     for _ in range(n):
-        nested = [nested]
+        nested = wrap(nested)
     return nested
+
+
+def cyclic(node, put):
+    put(node)
+    return node
 
 
 def huber(**config):
     return {"class_name": "Huber", "config": config}
 
+
+THOUSANDS = 1.0  # 10^24 numbers in eight lists
+for _ in range(8):
+    THOUSANDS = [THOUSANDS] * 1000
 
 LAMBDA = {"class_name": "__lambda__", "config": {"value": "4wEAAAAAAAA="}}
 HOSTILE = [
@@ -172,7 +203,23 @@ HOSTILE = [
     ({"class_name": ["Huber"], "config": {}}, "class_name"),
     ({"class_name": None}, "class_name"),
     ({"config": {}}, "class_name"),
-    ([], "list"),
+    ([], "[]"),
+    (np.array(["2020", "NaT"], "datetime64[D]"), "an array of datetime64[D] of shape (2,)"),
+    (collections.OrderedDict(), "OrderedDict"),
+    ("x" * 10**6, "'xxxx"),
+    ({"class_name": "x" * 10**6, "config": {}}, "'xxxx"),
+    ({"class_name": "x" * 10**6, "config": 3}, "needs a dict as config, got 3"),
+    ({"class_name": "Huber", "config": {"x" * 10**6: 1}}, "unknown key 'xxxx"),
+    ({"class_name": "Huber", "config": {7: 1}}, "unknown key 7"),
+    ({"class_name": "Huber", "config": {Explodes(): 1}}, "unknown key an object of type Explodes"),
+    ({"class_name": "Loss", "config": {"fn": "huber"}}, "computes 'Loss', got fn='huber'"),
+    ({"class_name": "huber", "config": {"delta": 2.0}}, "'huber' is no Loss: it takes no config"),
+    ({"class_name": "LossFunctionWrapper", "config": {"fn": [1]}}, "unknown function [1]"),
+    (huber(delta=float("nan")), "delta must be in the interval [0, inf], got nan"),
+    (huber(delta=10**400), "a whole number of 1329 bits"),
+    (huber(delta=THOUSANDS), "delta"),
+    (huber(dtype=THOUSANDS), "dtype"),
+    (huber(name="a\x1bb"), "name must be printable str or None"),
     (7, "7"),
     (b"huber", "huber"),
     (huber(delta="1.0"), "delta"),
@@ -193,7 +240,7 @@ HOSTILE = [
     (huber(fn="eval"), "fn='eval'"),
     (huber(call="x"), "call"),
     ({"class_name": "Huber", "config": 3}, "3"),
-    ({"class_name": "Huber", "config": ["delta"]}, "list"),
+    ({"class_name": "Huber", "config": ["delta"]}, "needs a dict as config, got ['delta']"),
     ({"class_name": "Dice", "config": {"axis": "x"}}, "axis"),
     ({"class_name": "Dice", "config": {"axis": [0, "x"]}}, "axis"),
     ({"class_name": "Dice", "config": {"axis": True}}, "axis"),
@@ -205,9 +252,144 @@ HOSTILE = [
 @pytest.mark.parametrize(("config", "named"), HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_configs_are_refused_by_name(config, named):
     before = dict(registry)
-    with pytest.raises(ValueError, match=named.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(named)) as caught:
         losses.deserialize(config)
+    assert len(str(caught.value)) <= 300
     assert registry == before
+
+
+# What may stand in a field of a loss, whoever wrote it there.
+VALUES = {
+    "deep list": deep(100_000),
+    "deep tuple": deep(100_000, lambda inner: (inner,)),
+    "deep dict": deep(100_000, lambda inner: {"a": inner}),
+    "cyclic list": cyclic(node := [], node.append),
+    "cyclic dict": cyclic(node := {}, lambda d: d.update(a=d)),
+    "long text": "x" * 10**6,
+    "control characters": "\0\x1b\ud800" * 10**5,
+    "bytes": b"x" * 10**5,
+    "NaN": float("nan"),
+    "-inf": -np.inf,
+    "int beyond float": -(10**400),
+    "int beyond text": 10**10_000,
+    "int beyond 64 bits": 2**63,
+    "complex": 1j,
+    "NumPy complex": np.complex64(1j),
+    "Decimal": decimal.Decimal("sNaN"),
+    "Fraction": fractions.Fraction(1, 2),
+    "set": {1, 2},
+    "generator": (i for i in range(3)),
+    "object array": np.array([{}, Explodes()], dtype=object),
+    "text array": np.array(["a" * 10**5]),
+    "datetime array": np.array(["2020", "NaT"], "datetime64[D]"),
+    "datetime": np.datetime64("NaT"),
+    "timedelta": np.timedelta64(1, "s"),
+    "timedelta array": np.array([1], "timedelta64[s]"),
+    "structured array": np.zeros(2, [("a" * 1000, "f4")]),
+    "0-d text": np.array("x"),
+    "no numbers": np.zeros(0),
+    "array with NaN": np.array([0.1, np.nan]),
+    "list with NaN": [0.1, float("nan")],
+    "list with None": [None, 1.0],
+    "ragged list": [1.0, [2.0, 3.0]],
+    "JAX complex": jnp.array([1j]),
+    "key": jax.random.key(0),
+    "mixed keys": {1: 1.0, "a": 2.0},
+    "dict subclass": collections.OrderedDict(a=1.0),
+    "function": lambda: 1,
+    "class": Explodes,
+    "object": Explodes(),
+    "list of objects": [Explodes()],
+    "a loss": losses.Huber(),
+    "error": ValueError("x" * 10**6),
+}
+
+
+def fields():
+    """Those of every registered loss; the common three once."""
+    for cls in {found for found in registry.values() if isinstance(found, type)}:
+        if cls.__module__.startswith("lossjax."):
+            for field in dataclasses.fields(cls):
+                if field.name not in ("reduction", "name", "dtype") or cls is losses.Huber:
+                    yield cls, field.name
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+def test_whatever_stands_in_a_field_is_refused_in_one_sentence(value):
+    for cls, field in fields():
+        config = {"class_name": cls.__name__, "config": {field: value}}
+        for make, error in (
+            (lambda c=cls, f=field: c(**{f: value}), (ValueError, TypeError)),
+            (lambda c=config: losses.deserialize(c), ValueError),
+        ):
+            try:
+                made = make()
+            except error as refused:
+                text = str(refused)
+                assert len(text) <= 300, (cls, field, text[:400])
+                assert field in text, (cls, field, text)
+                assert text.count("\n") == 0, (cls, field, text)
+            else:  # a text may be the name of a loss or of an axis, a large int a float
+                assert type(value) in (str, int), (cls, field)
+                assert getattr(made, field) == value
+
+
+RANGES = {
+    losses.Huber: {"delta": (0, np.inf)},
+    losses.BinaryFocalCrossentropy: {"alpha": (0, 1), "gamma": (0, 1e9)},
+    losses.CategoricalFocalCrossentropy: {"alpha": (0, 1e9), "gamma": (0, 1e9)},
+    losses.Tversky: {"alpha": (0, 1e9), "beta": (0, 1e9)},
+    losses.CategoricalGeneralizedCrossEntropy: {"q": (0.5, 0.75)},
+    losses.Circle: {"gamma": (0, 1e9), "margin": (-1e9, 1e9)},
+    losses.LinearCrossEntropy: {"class_weight": (0, 1e9), "soft_cap": (0.5, np.inf)},
+}
+
+
+@pytest.mark.parametrize("loss", RANGES, ids=lambda cls: cls.__name__)
+def test_hyperparameters_have_ranges(loss):
+    """Every one in the class and in the function, and each entry of an array."""
+    y_true, y_pred = ([0], (np.ones((1, 2)), np.ones((2, 2))))
+    if loss is not losses.LinearCrossEntropy:
+        y_true, pred = testing.sample(loss)
+        y_pred = (pred,)
+    for name, (low, high) in RANGES[loss].items():
+        for right in (low, high, np.float32(low), np.array([low, high])):
+            made = loss(**{name: right})
+            np.testing.assert_allclose(getattr(made, name), right)
+        outside = [np.nan, -np.inf, *([low - 1] if low >= 0 else []), *([np.inf][: high < np.inf])]
+        for wrong in outside:
+            for given in (wrong, np.float32(wrong), [high, wrong], np.array([[low], [wrong]])):
+                match = re.escape(f"{name} must be in the interval ")
+                with pytest.raises(ValueError, match=f"{match}.*, got {str(wrong)[:4]}"):
+                    loss(**{name: given})
+                with pytest.raises(ValueError, match=match):
+                    loss.fn(y_true, *y_pred, **{name: given})
+
+
+def test_choices_that_numpy_made_are_pythons():
+    loss = losses.BinaryCrossentropy(from_logits=np.True_, axis=np.array([0, 1])[1])
+    assert (loss.from_logits, type(loss.from_logits), type(loss.axis)) == (True, bool, int)
+    axes = losses.Dice(axis=tuple(np.arange(2))).axis
+    assert (axes, {type(axis) for axis in axes}) == ((0, 1), {int})
+
+
+def test_hyperparameters_in_other_forms():
+    """A 0-d array, one of another byte order, and JAX's own in a list, also while traced."""
+    assert losses.Huber(delta=np.array(0.5)).delta == 0.5
+    alpha = losses.CategoricalFocalCrossentropy(alpha=np.array([1, 2], ">f4")).alpha
+    assert alpha.dtype.isnative
+    y = np.eye(2, dtype=np.float32)
+
+    def f(a):
+        return losses.CategoricalFocalCrossentropy(alpha=[a, 2.0])(y, y[::-1])
+
+    assert jax.eval_shape(f, 1.0).shape == ()
+
+
+def test_from_config_takes_dicts():
+    for config in (None, 5, [("delta", 1.0)]):
+        with pytest.raises(ValueError, match="Huber: need a dict as config, got"):
+            losses.Huber.from_config(config)
 
 
 def test_what_cannot_be_serialized():

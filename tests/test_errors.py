@@ -124,7 +124,7 @@ def test_label_smoothing(case, value):
 
 def test_ranges():
     with pytest.raises(
-        ValueError, match=r"Huber: delta must be in the interval \[0, inf\), got -1"
+        ValueError, match=r"Huber: delta must be in the interval \[0, inf\], got -1"
     ):
         losses.Huber(delta=-1.0)
     with pytest.raises(ValueError, match=r"huber: delta must be in the interval"):

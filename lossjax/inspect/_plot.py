@@ -156,7 +156,8 @@ def _family(loss: Any, family: dict[str, Sequence[float]]) -> Iterator[tuple[str
     if not family:
         yield "", loss
         return
-    if len(lengths := {np.size(values) for values in family.values()}) > 1:
+    columns = [_check.curves("plot", name, values) for name, values in family.items()]
+    if len(lengths := set(map(len, columns))) > 1:
         raise ValueError(
             f"plot: hyperparameters that vary together need sequences of one length, got "
             f"{sorted(lengths)} numbers for {sorted(family)}."
@@ -164,7 +165,6 @@ def _family(loss: Any, family: dict[str, Sequence[float]]) -> Iterator[tuple[str
     if isinstance(loss, Loss):
         for name in family:
             _check.choice("plot", "the hyperparameter", name, tuple(loss.hyperparameters()))
-    columns = [np.atleast_1d(np.asarray(values, float)).tolist() for values in family.values()]
     for row in zip(*columns, strict=True):
         changed = dict(zip(family, row, strict=True))
         is_loss = isinstance(loss, Loss)
@@ -270,8 +270,9 @@ def plot_batch(
 def _distribution(ax: Any, terms: np.ndarray) -> None:
     finite = terms[np.isfinite(terms)].astype(float)
     ax.hist(finite, bins=min(BINS, max(5, int(np.sqrt(finite.size)) * 2)), color=MAIN, alpha=0.75)
-    for label, at, style in (("mean", np.mean(finite), "-"), ("median", np.median(finite), "--")):
-        ax.axvline(at, color=INK, lw=1, ls=style, label=f"{label} {at:.3g}")
-    ax.legend(fontsize=8, frameon=False, labelcolor=INK)
+    if finite.size:
+        for label, f, style in (("mean", np.mean, "-"), ("median", np.median, "--")):
+            ax.axvline(f(finite), color=INK, lw=1, ls=style, label=f"{label} {f(finite):.3g}")
+        ax.legend(fontsize=8, frameon=False, labelcolor=INK)
     lost = terms.size - finite.size
     _picture.named(ax, "samples", "term" + (f"; {lost} NaN or infinite" if lost else ""))

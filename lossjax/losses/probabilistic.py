@@ -201,7 +201,7 @@ def binary_focal_crossentropy(
     wrong labels, which are the hard ones, nor for calibrated probabilities.
 
     `gamma` ≥ 0 takes weight from what is classified well (traced, within gamma |log(1 - p_t)|
-    ulps; exact as a Python number); a = t `alpha` + (1-t)(1-`alpha`) with
+    ulps; exact as a Python number); a = t `alpha` + (1-t)(1-`alpha`), `alpha` in [0, 1], with
     `apply_class_balancing`, else 1. Clipping, smoothing, shapes and errors as
     `binary_crossentropy`. From logits nothing is clipped: the loss goes on as -z and its
     derivative as -1 for a badly wrong logit z, where Keras on JAX stays at 16.1 with
@@ -212,8 +212,11 @@ def binary_focal_crossentropy(
     >>> print(binary_focal_crossentropy([[1.0, 0.0]], [[0.5, 0.75]]).round(4))
     [0.4765]
     """
-    _check.within("binary_focal_crossentropy", "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_shape("binary_focal_crossentropy", y_true, y_pred)
+    where = "binary_focal_crossentropy"
+    _check.within(where, "alpha", alpha, "[0, 1]")
+    _check.within(where, "gamma", gamma, "[0, inf)")
+    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = _check.same_shape(where, y_true, y_pred)
     how = (bool(from_logits), bool(apply_class_balancing), _known(gamma))
     hyper = (jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype))
     smoothing = _amount(label_smoothing, p.dtype)
@@ -251,8 +254,8 @@ class BinaryFocalCrossentropy(Loss):
     couples = "none"
     domain = "binary"
     apply_class_balancing: bool = static(default=False)
-    alpha: Hyper = 0.25
-    gamma: Hyper = 2.0
+    alpha: Hyper = leaf(default=0.25, interval="[0, 1]")
+    gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     axis: Axis = static(default=-1, types=AXIS_TYPES)
@@ -342,8 +345,8 @@ def categorical_focal_crossentropy(
     Use: classes that exclude each other, where easy samples drown the hard ones. Not with wrong
     labels, which are the hard ones, nor for calibrated probabilities.
 
-    `gamma` ≥ 0 takes weight from what is classified well. `alpha` scales the loss: a number, or
-    one for each class, along the last axis whatever `axis` is. From logits nothing is clipped:
+    `gamma` ≥ 0 takes weight from what is classified well. `alpha` ≥ 0 scales the loss: a number,
+    or one for each class, along the last axis whatever `axis` is. From logits nothing is clipped:
     the loss goes on for a badly wrong logit, where Keras stays at alpha * 16.1 with
     derivative 0. Smoothing, shapes, errors and warnings as `categorical_crossentropy`, but a
     shape may be broadcast to the other.
@@ -355,6 +358,8 @@ def categorical_focal_crossentropy(
     """
     where = "categorical_focal_crossentropy"
     _check.not_bool(where, axis)
+    _check.within(where, "alpha", alpha, "[0, inf)")
+    _check.within(where, "gamma", gamma, "[0, inf)")
     _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = _check.same_rank(where, *_check.pair(where, y_true, y_pred), axis)
     _warn_of_one_class(where, p)
@@ -388,8 +393,8 @@ class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
     couples = "none"
     domain = "class"
-    alpha: Hyper = 0.25
-    gamma: Hyper = 2.0
+    alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
+    gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     axis: Axis = static(default=-1, types=AXIS_TYPES)
@@ -476,6 +481,7 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     [1.]
     """
     where = "categorical_generalized_cross_entropy"
+    _check.within(where, "q", q, "(0, inf)")
     p = _check.prediction(where, y_pred)
     _check.class_axis(where, p, -1)
     labels = _check.aligned_labels(where, y_true, p, -1)

@@ -146,7 +146,7 @@ def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
     >>> print(huber([[0.0, 0.0]], [[1.0, 3.0]], delta=2.0))
     [2.25]
     """
-    _check.within("huber", "delta", delta, "[0, inf)")
+    _check.within("huber", "delta", delta, "[0, inf]")
     y_true, y_pred = _check.pair("huber", y_true, y_pred, align=True)
     return _numerics.mean(_huber(y_true, y_pred, jnp.asarray(delta, y_pred.dtype)), -1)
 
@@ -161,7 +161,7 @@ class Huber(Loss):
     couples = "none"
     default_name = "huber_loss"
     aliases = ("huber_loss",)
-    delta: Hyper = leaf(default=1.0, interval="[0, inf)")
+    delta: Hyper = leaf(default=1.0, interval="[0, inf]")
 
 
 def log_cosh(y_true: Input, y_pred: Input) -> Array:

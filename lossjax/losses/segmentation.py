@@ -7,7 +7,7 @@ import jax
 from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _reduce
-from lossjax._base import Loss, static
+from lossjax._base import Loss, leaf, static
 from lossjax._fusion import elementwise
 from lossjax._reduce import Inputs, Total
 from lossjax._types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
@@ -247,12 +247,14 @@ def tversky(
     So in Keras 3.15 and here `alpha` weighs the missed part of the region and `beta` the false
     alarms. Keras's unreleased head exchanges the two, as in the paper.
     Shapes, values, `where`, `ignore_class` and masks as `dice`, which alpha = beta = 0.5 gives.
-    Raises ValueError for shapes that do not fit.
+    Raises ValueError for shapes that do not fit and for a negative alpha or beta.
     Source: Salehi et al. (2017), arXiv:1706.05721; equal to `keras.losses.tversky` 3.15.
 
     >>> print(tversky([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], alpha=1.0, beta=0.0).round(4))
     0.5
     """
+    _check.within("tversky", "alpha", alpha, "[0, inf)")
+    _check.within("tversky", "beta", beta, "[0, inf)")
     regions = _regions("tversky", *_check.pair("tversky", y_true, y_pred), ignore_class, where)
     return _tversky_ratio(_tversky_sums(regions, axis), alpha, beta)
 
@@ -278,8 +280,8 @@ def _tversky_ratio(sums: Sums, alpha: Hyper, beta: Hyper) -> Array:
 class Tversky(_Overlap):
     fn = tversky
     domain = "region"
-    alpha: Hyper = 0.5
-    beta: Hyper = 0.5
+    alpha: Hyper = leaf(default=0.5, interval="[0, inf)")
+    beta: Hyper = leaf(default=0.5, interval="[0, inf)")
 
     def sums(self, regions: Regions) -> Sums:
         return _tversky_sums(regions, self.axis)

@@ -4,7 +4,7 @@ import jax
 from jax import numpy as jnp
 
 from lossjax import _check, _rows
-from lossjax._base import Loss, static
+from lossjax._base import Loss, leaf, static
 from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
 
 __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
@@ -64,12 +64,14 @@ def circle(
     references of the batch. It is the mask of the class; a weight, also of 0, is that of the value
     alone. Values (B,); 0, with derivative 0, for a sample without a reference of its own label or
     without one of another. The class averages over samples with a loss above 0.
-    Raises ValueError for wrong ranks.
+    Raises ValueError for wrong ranks and for a negative gamma.
     Source: Sun et al. (2020), arXiv:2002.10857, eq. 6; equal to `keras.losses.circle`.
 
     >>> print(circle([1, 1, 2], [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], gamma=10.0).round(4))
     [0.059  1.1711 0.    ]
     """
+    _check.within("circle", "gamma", gamma, "[0, inf)")
+    _check.within("circle", "margin", margin, "(-inf, inf)")
     y_pred = _check.prediction("circle", y_pred)
     _check.rank("circle", "y_pred", y_pred, "batch dimension")
     if where is not None:
@@ -122,8 +124,8 @@ class Circle(Loss):
     fn = circle
     couples = "pairs"
     domain = "embedding"
-    gamma: Hyper = 80.0
-    margin: Hyper = 0.4
+    gamma: Hyper = leaf(default=80.0, interval="[0, inf)")
+    margin: Hyper = leaf(default=0.4, interval="(-inf, inf)")
     remove_diagonal: bool = static(default=True)
 
     def call(self, y_true: Array, y_pred: Array, where: Array | None = None) -> tuple[Array, Array]:

@@ -31,10 +31,10 @@ class LinearCrossEntropy(Loss):
     domain = "hidden"
     predicted: ClassVar = {"hidden": True, "kernel": False, "bias": False}
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
-    class_weight: Hyper = 1.0
+    class_weight: Hyper = leaf(default=1.0, interval="[0, inf)")
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
     z_loss: Hyper = leaf(default=0.0, interval="[0, inf)")
-    soft_cap: Hyper = leaf(default=math.inf, interval="(0, inf)")
+    soft_cap: Hyper = leaf(default=math.inf, interval="(0, inf]")
     temperature: Hyper = leaf(default=1.0, interval="(0, inf)")
     shift: int = static(default=0, types=(int,))
     kernel_layout: str = static(default="dv", types=(str,))

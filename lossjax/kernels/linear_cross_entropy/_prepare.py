@@ -24,7 +24,7 @@ WHERE = "linear_cross_entropy"
 WEIGHTS = ("sample_weight", "mask", "class_weight")
 # Each with the values that switch it off, and its range. A traced value is never off.
 HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "soft_cap": ((None, math.inf), "(0, inf)"),
+    "soft_cap": ((None, math.inf), "(0, inf]"),
     "temperature": ((1.0,), "(0, inf)"),
     "label_smoothing": ((0.0,), "[0, 1]"),
     "z_loss": ((0.0,), "[0, inf)"),
@@ -97,6 +97,7 @@ def _shifted(batch: Batch, shift: int) -> Batch:
 
 def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options) -> Batch:
     """`batch` with the class weights multiplied into the weights of the tokens."""
+    _check.within(WHERE, "class_weight", class_weight, "[0, inf)")
     w = _check.array(WHERE, "class_weight", class_weight).astype(dtype)
     if w.shape not in ((), (number,)):
         raise ValueError(f"{WHERE}: class_weight must have shape ({number},), got {w.shape}.")
