@@ -183,6 +183,8 @@ def test_keys_are_outputs_or_names():
     found = values({"whole": whole, "b": ["mae", "mse"]}, loss, TWO_TRUE, TWO_PRED)
     assert list(found) == ["b_mae", "b_mse", "whole"]
     chex.assert_trees_all_close(found["whole"], whole(TWO_TRUE, TWO_PRED).loss, rtol=1e-6)
+    alone = values("mae", {"b": BINARY}, {"b": TWO_TRUE["b"]}, TWO_PRED)
+    chex.assert_trees_all_equal(alone, {"b_mae": found["b_mae"]})
     outputs = [[BITS, BITS], [SCORES, SCORES]]
     assert list(values("mae", "mse", *outputs)) == ["mae", "mae_1"]
     two = Objective("mse", output_names=["u", "v"])
