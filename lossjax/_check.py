@@ -21,11 +21,11 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "
 
 def array(where: str, name: str, value: Any) -> Array:
     """`value` as an array of real numbers; integers too large for JAX's become floats."""
-    value = _on_host(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and _overflows(value):
-        value = value.astype(float)
+    numbers = _on_host(value)
+    if isinstance(numbers, np.ndarray) and numbers.dtype.kind in "iu" and _overflows(numbers):
+        numbers = numbers.astype(float)
     try:
-        out = jnp.asarray(value)
+        out = jnp.asarray(numbers)
     except (TypeError, ValueError) as error:
         hint = " For several outputs use one loss for each." if isinstance(value, dict) else ""
         raise TypeError(
@@ -40,14 +40,14 @@ def array(where: str, name: str, value: Any) -> Array:
 
 
 def _on_host(value: Any) -> Any:
-    """Integers that are not JAX's yet, as NumPy's; everything else as it is."""
+    """Integers that are not JAX's yet, and what is no number, as NumPy's; all else as it is."""
     if isinstance(value, jax.Array):
         return value
     try:
         found = np.asarray(value)
     except (TypeError, ValueError):  # tracers in a list, rows of unequal length
         return value
-    return found if found.dtype.kind in "iu" else value
+    return value if found.dtype.kind in "bfcV" else found
 
 
 def _overflows(x: np.ndarray) -> bool:
@@ -343,8 +343,8 @@ def entries(where: str, name: str, x: Any, shape: tuple[int, ...]) -> Array:
     rows = rows.reshape(rows.shape + (1,) * (len(shape) - rows.ndim))
     if joint_shape(rows.shape, shape) != shape:
         raise ValueError(
-            f"{where}: {name} must have the shape of the values per sample, or that of the inputs, "
-            f"{shape}, or of their first axes, got {x.shape}."
+            f"{where}: {name} must have the shape of the inputs, {shape}, or of their first axes, "
+            f"or be a mask of the values per sample; got {x.shape}."
         )
     return rows
 

@@ -46,6 +46,10 @@ class Total:
         """So that the builtin `sum(totals)` works: it starts from 0."""
         return self if zero == 0 else NotImplemented
 
+    def zero(self) -> "Total":
+        """The total of nothing, of the same kind: what the carry of a scan starts from."""
+        return jax.tree.map(jnp.zeros_like, self)
+
     def result(self) -> Array:
         """sum / weight, and 0 where the weight is 0 (everything masked, no sample)."""
         return self.sum if self.weight is None else _divide(self.sum, self.weight)

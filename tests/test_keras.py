@@ -65,11 +65,21 @@ def job(case: Case, config, reduction="sum_over_batch_size", **weights):
     theirs = keras_class(**their_config(case, config), reduction=reduction)
 
     def masked(y_true, y_pred, sample_weight=None, mask=None):
-        if mask is not None:
-            backend.set_keras_mask(y_pred, jnp.asarray(mask))
+        if mask is None:
+            return theirs(y_true, y_pred, sample_weight)
+        if case.loss.couples != "none" and config.get("axis") is None and mask.any():
+            return of_rows(theirs, y_true, y_pred, sample_weight, mask)
+        backend.set_keras_mask(y_pred, jnp.asarray(mask))
         return theirs(y_true, y_pred, sample_weight)
 
     return case.loss(**config, reduction=reduction), masked, weights
+
+
+def of_rows(loss, y_true, y_pred, weight, mask):
+    """Of the rows that are left: Keras itself masks values alone, each of which sees all rows."""
+    weight = weight[mask] if np.ndim(weight) else weight
+    found = loss(y_true[mask], y_pred[mask], weight)
+    return jnp.zeros(mask.shape).at[mask].set(found) if found.ndim else found
 
 
 def weights_and_mask(loss, y_true, y_pred):

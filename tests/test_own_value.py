@@ -167,3 +167,18 @@ def test_a_tuple_of_axes_keeps_the_columns():
     slope = jax.grad(lambda p: loss(t, p, [1.0, 0.0, 1.0]))(p)
     assert not slope[:, 1].any()
     assert slope[:, (0, 2)].all()
+
+
+@pytest.mark.parametrize("name", ["MeanSquaredError", "SparseCategoricalCrossentropy", "Circle"])
+def test_a_weight_of_0_is_differentiated_with_the_derivative_of_its_sample(name):
+    """As learning to reweight asks for: Ren et al. (2018), arXiv:1803.09050."""
+    loss = getattr(losses, name)(reduction="sum")
+    t, p = testing.sample(loss)
+
+    def slope(p, w):
+        return jax.grad(lambda p: loss(t, p, w))(p)
+
+    by_weight = jax.jacobian(slope, 1)(p, jnp.zeros(8))
+    by_rows = jax.vmap(lambda w: slope(p, w), out_axes=-1)(jnp.eye(8))
+    assert np.abs(by_rows).max() > 0.1
+    chex.assert_trees_all_close(by_weight, by_rows, rtol=1e-5, atol=1e-5)

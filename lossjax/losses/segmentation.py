@@ -53,6 +53,11 @@ class OverlapTotal:
         """So that the builtin `sum(totals)` works: it starts from 0."""
         return self if zero == 0 else NotImplemented
 
+    def zero(self) -> "OverlapTotal":
+        """The total of nothing, as `Total.zero`; the loss stays."""
+        sums, weight = jax.tree.map(jnp.zeros_like, (self.sums, self.weight))
+        return OverlapTotal(sums, weight, self.loss)
+
     def result(self) -> Array:
         value, counted = self.loss.ratio(self.sums), self.sums.counted
         if self.weight is not None:
