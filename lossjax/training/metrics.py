@@ -93,10 +93,10 @@ class Metrics:
 
     A metric is "accuracy" ("acc"), "top_5_accuracy" (or any number), "perplexity", a function of
     (y_true, y_pred) with one value a sample, or what a loss may be. Masks and `ignore_class` count,
-    weights of samples do not. One metric alone is of every output that has a loss. Several outputs
-    have a list with one entry for each, or a dict. In a dict a key that names an output is followed by its metric or a list of them, logged as "mae",
-    or as "<output>_mae" if there are several outputs; any other key is the name of a log, and its
-    metric, such as an `Objective`, is of all outputs.
+    weights of samples do not. One alone is of every output that has a loss; several outputs have a
+    list with one entry for each, or a dict. In a dict a key that names an output is followed by its
+    metric or a list of them, logged as "mae", or as "<output>_mae" if there are several outputs;
+    any other key is the name of a log, and its metric, such as an `Objective`, is of all outputs.
 
     What an accuracy compares follows from the loss of the output: an edge at 0.5, or at 0 if the
     loss takes logits (0.5 in Keras whatever they are) or signs; the largest of the classes; or,
