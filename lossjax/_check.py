@@ -600,7 +600,7 @@ def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
         raise ValueError(
             f"Objective: `class_weight` would take y_true of shape {y_true.shape} for one-hot "
             f"classes, where {type(loss).__name__} takes it for {shape[-1]} labels of a sample. "
-            f"Give `sample_weight`, or weigh within the loss."
+            f"Give `sample_weight`, or `pos_weight` and `label_weight` to BinaryCrossentropy."
         )
     if y_true.shape == shape or loss.domain == "hidden":
         return jnp.argmax(y_true, -1)

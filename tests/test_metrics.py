@@ -108,8 +108,8 @@ def test_accuracy_follows_the_loss_of_the_output():
     vector = values("accuracy", None, BITS[:, 0], SCORES[:, 0])["accuracy"]
     chex.assert_trees_all_close(vector, np.mean((SCORES[:, 0] > 0.5) == BITS[:, 0]))
     first = losses.SparseCategoricalCrossentropy(axis=1, from_logits=True)
-    found = values("accuracy", first, WORDS[:, :5], np.stack([LOGITS[:, :5]] * 6, 1))
-    chex.assert_trees_all_close(found["accuracy"], np.mean(WORDS[:, :5] == 0))
+    found = values("accuracy", first, WORDS, np.stack([LOGITS[:, :4]] * 6, 1))
+    chex.assert_trees_all_close(found["accuracy"], np.mean(WORDS == 0))
 
 
 def test_the_largest_predictions_have_the_truth_among_them():
@@ -183,6 +183,8 @@ def test_keys_are_outputs_or_names():
     found = values({"whole": whole, "b": ["mae", "mse"]}, loss, TWO_TRUE, TWO_PRED)
     assert list(found) == ["b_mae", "b_mse", "whole"]
     chex.assert_trees_all_close(found["whole"], whole(TWO_TRUE, TWO_PRED).loss, rtol=1e-6)
+    alone = values("mae", {"b": BINARY}, {"b": TWO_TRUE["b"]}, TWO_PRED)
+    chex.assert_trees_all_equal(alone, {"b_mae": found["b_mae"]})
     outputs = [[BITS, BITS], [SCORES, SCORES]]
     assert list(values("mae", "mse", *outputs)) == ["mae", "mae_1"]
     two = Objective("mse", output_names=["u", "v"])

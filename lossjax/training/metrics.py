@@ -93,10 +93,10 @@ class Metrics:
 
     A metric is "accuracy" ("acc"), "top_5_accuracy" (or any number), "perplexity", a function of
     (y_true, y_pred) with one value a sample, or what a loss may be. Masks and `ignore_class` count,
-    weights of samples do not. Several outputs have a list with one entry for each, or a dict. In a
-    dict a key that names an output is followed by its metric or a list of them, logged as "mae",
-    or as "<output>_mae" if there are several outputs; any other key is the name of a log, and its
-    metric, such as an `Objective`, is of all outputs.
+    weights of samples do not. One alone is of every output that has a loss; several outputs have a
+    list with one entry for each, or a dict. In a dict a key that names an output is followed by its
+    metric or a list of them, logged as "mae", or as "<output>_mae" if there are several outputs;
+    any other key is the name of a log, and its metric, such as an `Objective`, is of all outputs.
 
     What an accuracy compares follows from the loss of the output: an edge at 0.5, or at 0 if the
     loss takes logits (0.5 in Keras whatever they are) or signs; the largest of the classes; or,
@@ -159,6 +159,8 @@ class Metrics:
         """Each metric with the name of its log and its output, None where it takes all."""
         outputs, asked = objective.outputs(inputs), self.asked
         if not isinstance(asked, Mapping) or _is_config(asked):
+            if not isinstance(asked, (list, tuple)):  # an output without a loss may have no truth
+                outputs = [o for o in outputs if o.loss is not None] or outputs
             yield from _each(asked, outputs, objective, inputs)
             return
         for key, metric in sorted(asked.items()):  # the order that a jitted function is given

@@ -74,7 +74,8 @@ def init(
 ) -> State:
     """The state before the first step, of a flax nnx, flax linen or equinox model.
 
-    An equinox model that has layers with state is the pair that `eqx.nn.make_with_state` returns.
+    An equinox model that has layers with state is the pair that `eqx.nn.make_with_state` returns;
+    of a tuple that an equinox model returns, what no sample has a part in has no axis of samples.
     The model is copied: training does not change it, `state.model` is the trained one. `sample`
     are inputs of one batch, from which linen makes its parameters. An `objective` with learned
     weights adds their parameters. With a `dtype` such as "bfloat16" the model computes in it;
