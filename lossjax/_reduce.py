@@ -94,7 +94,7 @@ guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 
 def alive(where: str, shape: tuple[int, ...], weight: Array | None, mask: Array | None) -> Array:
     """Which of the values, of this shape, count: those of which some use is not taken out."""
     weight, mask = _joint(where, weight, mask)
-    kept = jnp.asarray(mask if weight is None else weight != 0)
+    kept = jnp.asarray(mask if weight is None else weight).astype(bool)
     like, kept = _check.aligned(np.broadcast_to(True, shape), kept)
     _check.weights_fit(where, like.shape, kept.shape)
     if not shape:  # a single value, once for each weight
@@ -189,7 +189,7 @@ def weigh(
         values, weight = _check.aligned(unweighed, weight)
         _check.weights_fit(where, values.shape, weight.shape)
         shape = jnp.broadcast_shapes(values.shape, weight.shape)  # of a loss for the whole batch
-        alive = jnp.broadcast_to(weight != 0, shape)
+        alive = jnp.broadcast_to(weight.astype(bool), shape)
         values = jnp.where(alive | jnp.isfinite(values), values, 0) * weight
     if mask is not None:
         values, mask = _check.aligned(values, _check.aligned(unweighed, mask)[1])

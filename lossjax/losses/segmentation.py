@@ -158,16 +158,17 @@ class _Overlap(Loss):
 def _regions(
     name: str, y_true: Array, y_pred: Array, ignore_class: Ignored, where: Input | None
 ) -> Regions:
-    if ignore_class is not None:
-        kept = ~_check.is_among(y_true, ignore_class)
-        where = kept if where is None else kept * jnp.asarray(where)
-    if where is None:
+    if ignore_class is None and where is None:
         return Regions(y_true, y_pred, y_true, y_pred, None)
     shape = jnp.broadcast_shapes(y_true.shape, y_pred.shape)
-    weight = _check.entries(name, "where", where, shape)
-    counts = jnp.broadcast_to(weight != 0, shape)
-    weight = weight.astype(y_pred.dtype)
-    t, p = _reduce.defused(y_true, counts), _reduce.defused(y_pred, counts)
+    weight = jnp.ones(shape, bool)
+    if where is not None:
+        weight = jnp.broadcast_to(_check.entries(name, "where", where, shape), shape)
+    if ignore_class is not None:
+        kept = jnp.broadcast_to(~_check.is_among(y_true, ignore_class), shape)
+        weight = jnp.where(kept, weight, jnp.zeros_like(weight))
+    counts, weight = weight.astype(bool), weight.astype(y_pred.dtype)
+    t, p = (_reduce.defused(jnp.broadcast_to(y, shape), counts) for y in (y_true, y_pred))
     return Regions(t, p, weight * t, weight * p, counts)
 
 

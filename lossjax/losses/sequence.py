@@ -80,7 +80,7 @@ def _steps(shape: tuple[int, ...], logit_length: Input | None, where: Input | No
     """Which of the steps count; None for all."""
     counts = None
     if where is not None:
-        counts = jnp.broadcast_to(_check.entries("ctc", "where", where, shape), shape) != 0
+        counts = jnp.broadcast_to(_check.entries("ctc", "where", where, shape), shape).astype(bool)
     if logit_length is not None:
         within = jnp.arange(shape[1]) < _length("logit_length", logit_length, shape)[:, None]
         counts = within if counts is None else counts & within
