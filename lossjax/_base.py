@@ -193,8 +193,10 @@ class Loss:
 
         `y_true` and `y_pred` are arrays, numbers in lists or, where `call` takes them, pytrees of
         arrays. `sample_weight` and `mask` (true: counts) broadcast to the values per sample:
-        (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d). What the mask or a weight
-        of 0 takes out has no influence on the value or on any gradient, not even as NaN.
+        (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d); `Dice`, `Tversky` and `CTC`
+        take masks of what is inside a sample too. What the mask takes out has no influence on
+        the value or on any gradient, not even as NaN. Nor has NaN of a weight of 0; a finite
+        sample with that weight is still there for the others, where a loss couples them.
         """
         with jax.named_scope(self.name):
             weighed = self._evaluate(y_true, y_pred, sample_weight, mask)

@@ -89,7 +89,7 @@ def array(where: str, name: str, value: Any) -> Array:
         numbers = numbers.astype(float)
     try:
         out = jnp.asarray(numbers)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         hint = " For several outputs use one loss for each." if isinstance(value, dict) else ""
         raise TypeError(
             f"{where}: {name} must be an array or numbers nested in lists, "
@@ -111,7 +111,7 @@ def _on_host(value: Any) -> Any:
     except (TypeError, ValueError):  # tracers in a list, rows of unequal length
         return value
     # Of text in lists JAX would make a dtype.
-    is_text = found.dtype.kind in "US" and isinstance(value, (list, tuple))
+    is_text = found.dtype.kind in "US" and isinstance(value, (str, list, tuple))
     return found if found.dtype.kind in "iu" or is_text else value
 
 
@@ -143,10 +143,10 @@ def class_number(y_true: Any) -> Any:
 
     So it stays what it is: a label out of range, and not another class.
     """
-    y_true = _on_host(y_true)
-    if isinstance(y_true, (np.ndarray, jax.Array)) and jnp.issubdtype(y_true.dtype, jnp.integer):
-        low, high = _limits(y_true)
-        return y_true.clip(low, high).astype(np.int64 if high > 2**31 else np.int32)
+    labels = _on_host(y_true)
+    if isinstance(labels, (np.ndarray, jax.Array)) and jnp.issubdtype(labels.dtype, jnp.integer):
+        low, high = _limits(labels)
+        return labels.clip(low, high).astype(np.int64 if high > 2**31 else np.int32)
     return y_true
 
 
@@ -637,12 +637,17 @@ def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
         )
 
 
-def class_numbers(where: str, labels: Any, classes: int, ignore_class: Ignored) -> None:
-    """Labels that are numbers already, not traced ones, lie in [0, classes)."""
-    if isinstance(labels, jax.core.Tracer) or not getattr(labels, "is_fully_addressable", True):
+def class_numbers(
+    where: str, labels: Any, classes: int, ignore_class: Ignored, counts: Array | None
+) -> None:
+    """Labels that count, and are numbers already, not traced ones, lie in [0, classes)."""
+    is_traced = any(isinstance(x, jax.core.Tracer) for x in (labels, counts))
+    if is_traced or not getattr(labels, "is_fully_addressable", True):
         return
     labels = np.asarray(labels)
     wrong = (labels < 0) | (labels >= classes)
+    if counts is not None:
+        wrong &= np.asarray(counts)
     if ignore_class is not None:
         wrong &= ~np.isin(labels, ignore_class)
     if wrong.any():

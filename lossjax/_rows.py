@@ -243,15 +243,17 @@ def _angle(x: Array, y: Array, axis: Axis) -> Rows:
         return xy * p * q, p / _UNIT, q / _UNIT
 
     def careful(x: Array, y: Array) -> Rows:
-        (xy, *plain), (xy_tiny, *tiny) = sums(x, y), sums(_TINY * x, _TINY * y)
+        xy, *plain = sums(x, y)
+        _, *tiny = sums(_TINY * x, _TINY * y)
+        # Scaled in another way: an array that two sums share would be written to memory.
+        xy_tiny, *_ = sums(_TINY / 2 * x, 2 * _TINY * y)
         fits = [jnp.isfinite(square) for square in plain]
         p, q = inverses(*plain)
         p_tiny, q_tiny = (
             jnp.where(fit, a / _TINY, lax.rsqrt(square))
             for fit, a, square in zip(fits, (p, q), tiny, strict=True)
         )
-        # The plain one first: it makes xy no larger than the other norm.
-        one = xy * jnp.where(fits[0], p, q) * jnp.where(fits[0], q_tiny, p_tiny) * _TINY
+        one = _TINY * xy * jnp.where(fits[0], p, q) * jnp.where(fits[0], q_tiny, p_tiny)
         cos = jnp.where(fits[0] & fits[1], xy * p * q, one)
         both = xy_tiny * p_tiny * q_tiny
         cos = jnp.where(jnp.isfinite(xy) & (fits[0] | fits[1]), cos, both)

@@ -194,7 +194,9 @@ def test_peers_agree_on_weights_and_masks(name, dtype):
     assert len(chosen) == 2
     contestants, errors = contest.enter(chosen, [peer for peer in HERE if not peer.missing])
     assert errors == {}
-    assert {(case, "keras") for case in chosen} <= contestants.keys()
+    # A mask goes into the sums of Dice; Keras's masks the value alone.
+    known = [case for case in chosen if name != "Dice" or case.weighting == "weight"]
+    assert {(case, "keras") for case in known} <= contestants.keys()
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own

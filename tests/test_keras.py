@@ -67,8 +67,9 @@ def job(case: Case, config, reduction="sum_over_batch_size", **weights):
     def masked(y_true, y_pred, sample_weight=None, mask=None):
         if mask is None:
             return theirs(y_true, y_pred, sample_weight)
-        if case.loss.couples != "none" and config.get("axis") is None and mask.any():
-            return of_rows(theirs, y_true, y_pred, sample_weight, mask)
+        if case.loss.couples != "none" and config.get("axis") is None:
+            rows = mask if mask.any() else ~mask  # where none is left, the loss is 0
+            return mask.any() * of_rows(theirs, y_true, y_pred, sample_weight, rows)
         backend.set_keras_mask(y_pred, jnp.asarray(mask))
         return theirs(y_true, y_pred, sample_weight)
 
@@ -79,7 +80,7 @@ def of_rows(loss, y_true, y_pred, weight, mask):
     """Of the rows that are left: Keras itself masks values alone, each of which sees all rows."""
     weight = weight[mask] if np.ndim(weight) else weight
     found = loss(y_true[mask], y_pred[mask], weight)
-    return jnp.zeros(mask.shape).at[mask].set(found) if found.ndim else found
+    return jnp.zeros((len(mask), *found.shape[1:])).at[mask].set(found) if found.ndim else found
 
 
 def weights_and_mask(loss, y_true, y_pred):
@@ -261,6 +262,9 @@ def test_signatures(case):
     for name in (case.loss.__name__, case.loss.fn.__name__):
         ours = inspect.signature(getattr(losses, name)).parameters
         theirs = inspect.signature(getattr(keras.losses, name)).parameters
+        beyond = {k: p for k, p in ours.items() if k not in theirs}
+        assert all(p.kind is p.KEYWORD_ONLY for p in beyond.values())
+        ours = {k: p for k, p in ours.items() if k not in beyond}
         assert ours.keys() == theirs.keys()
         assert {k: p.default for k, p in ours.items() if k != "name"} == {
             k: p.default for k, p in theirs.items() if k != "name"

@@ -206,6 +206,9 @@ DIFFERENCES: dict[str, list[Difference]] = {
             (KERAS,),
         ),
     ],
+    "the square of a norm may overflow": [
+        Difference("CosineSimilarity", "t=[[1,0]] p=[[1e+25,0]]", -1, [[0, 0]]),
+    ],
     "NaN does not leak from a masked or weightless sample": [
         *both_means(
             "MeanSquaredError", "t=[[1,2],[0,0]] p=[[2,4],[nan,inf]]", 2.5, [[1, 2], [0, 0]]
@@ -335,11 +338,19 @@ def test_value_and_gradient(by_library, subtests):
     ours = {setting(result): got for result, got in zip(group["results"], results, strict=True)}
     for library, recorded in by_library.items():
         for result in recorded["results"]:
+            if masks_inside(group) and result.get("mask", "empty").split()[0] != "empty":
+                continue  # test_keras.py compares these with Keras's loss of the rows that are left
             for quantity, actual in ours[setting(result)].items():
                 with subtests.test(f"{library}: {quantity}, {setting(result)}"):
                     np.testing.assert_allclose(actual, result[quantity], rtol=RTOL, atol=ATOL)
     with subtests.test("function form"):
         np.testing.assert_allclose(function_value, ours["none"]["value"], rtol=RTOL, atol=ATOL)
+
+
+def masks_inside(group):
+    """Whether a masked row would still be in the values of the others, as it is in Keras."""
+    couples = getattr(losses, group["loss"]).couples
+    return couples != "none" and group["config"].get("axis") is None
 
 
 def setting(result):

@@ -22,6 +22,7 @@ from lossjax.training import callbacks as ours
 from lossjax.training import data as batches
 from lossjax.training import identity, loop, means
 from lossjax.training.interruption import interruptions
+from lossjax.training.metrics import Metrics
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype("f")
 Y = (X @ np.array([[1.0], [-2.0], [0.5]])).astype("f")
@@ -395,7 +396,7 @@ def changed(a, b, *, by="tx"):
     words = []
     for it in (a, b):
         parts = {"tx": optax.sgd(1.0), "loss": "mse", "metrics": {}} | {by: it}
-        metrics = {name: Objective(loss) for name, loss in parts["metrics"].items()}
+        metrics = Metrics(parts["metrics"])
         data = batches.Stream("", [])
         words.append(identity.of_run(parts["tx"], Objective(parts["loss"]), metrics, data))
     return identity.differences(*words)

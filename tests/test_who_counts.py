@@ -213,3 +213,22 @@ def test_several_ignored_classes():
             losses.sparse_categorical_crossentropy(y_true, y_pred, ignore_class=wrong)
     with pytest.raises(TypeError, match=r"got a traced value. .*mask=y_true != "):
         jax.jit(lambda c: losses.sparse_categorical_crossentropy(y_true, y_pred, ignore_class=c))(1)
+
+
+def test_a_label_that_does_not_count_may_be_none():
+    hidden, kernel = np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)
+    labels, rows = np.array([0, 99, 1]), np.array([True, False, True])
+    want = lossjax.linear_cross_entropy(labels[rows], hidden[rows], kernel)
+    for weights in ({"mask": rows}, {"sample_weight": np.float32(rows)}):
+        got = lossjax.linear_cross_entropy(labels, hidden, kernel, **weights)
+        chex.assert_trees_all_close(got, want, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 3\).*got 99 at y_true\[1\]"):
+        lossjax.linear_cross_entropy(labels, hidden, kernel, mask=~rows)
+
+
+def test_the_hint_for_a_mask_of_missing_labels():
+    y, mask = np.ones((2, 3), np.float32), np.array([[1, 0, 1], [1, 1, 0]])
+    with pytest.raises(ValueError, match=r"pass y_true\[\.\.\., None\] and y_pred\[\.\.\., None\]"):
+        losses.MeanAbsoluteError()(y, y, mask=mask)
+    values = losses.MeanAbsoluteError()(y[..., None], 1 + 2.0 * y[..., None], mask=mask)
+    assert values == 2

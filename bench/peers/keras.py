@@ -28,7 +28,9 @@ class Keras(JaxPeer):
         cls = getattr(self.library.losses, type(case.loss).__name__, None)
         if cls is None:
             return None
-        config = case.loss.hyperparameters()
+        config = case.loss.get_config()  # without what Keras does not have, at its default
+        if case.weighting == "mask" and case.loss.couples != "none":
+            return None  # Keras masks the values, each of which is made of all rows
         if case.weighting == "mask":
             # Keras has no public way to hand a mask to a loss; its models set a private attribute
             # of y_pred. Weights of 0 and 1 under this reduction are the same number.

@@ -102,6 +102,12 @@ class _Overlap(Loss):
         if weight is not None and weight.shape == like != values:
             where = weight if where is None else jnp.where(where, weight, 0)
             weight = None
+        rows = None
+        if weight is not None and not values:
+            rows = _reduce.entries(weight.astype(bool), like, ())
+        if rows is not None:  # of a weight of 0, entries that are not finite are not there
+            kept = rows | jnp.isfinite(jnp.broadcast_to(t, like) + jnp.broadcast_to(p, like))
+            where = kept if where is None else where * kept.astype(where.dtype)
         inputs = Inputs(t, p, where, weight, mask)
         return inputs if weight is None and mask is None else super()._weighed(inputs)
 
@@ -158,6 +164,7 @@ class _Overlap(Loss):
 def _regions(
     name: str, y_true: Array, y_pred: Array, ignore_class: Ignored, where: Input | None
 ) -> Regions:
+    ignore_class = _check.ignored(name, ignore_class)
     if ignore_class is None and where is None:
         return Regions(y_true, y_pred, y_true, y_pred, None)
     shape = jnp.broadcast_shapes(y_true.shape, y_pred.shape)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check
+from lossjax import _check, _reduce
 from lossjax._types import Array, Ignored
 from lossjax.kernels import _vocabulary as vocabulary
 from lossjax.kernels.chunked_linear._evaluate import (
@@ -49,7 +49,10 @@ def prepare(
     number = classes(batch, opt)
     _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
-        _check.class_numbers(WHERE, y_true, number, ignore_class)
+        counts = None
+        if batch.weight is not None or batch.mask is not None:
+            counts = _reduce.alive(WHERE, y_true.shape, batch.weight, batch.mask)
+        _check.class_numbers(WHERE, y_true, number, ignore_class, counts)
         y_true = _check.labels(WHERE, y_true)
     batch = _shifted(batch._replace(y_true=y_true), shift)
     if ignore_class is not None:
