@@ -277,17 +277,19 @@ class Loss:
         where = type(self).__name__
         if self.couples == "pairs":
             return inputs._replace(where=_reduce.who_counts(where, inputs))
+        axis = getattr(self, "axis", -1)
+        if self.couples is None:
+            alive = _reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
+            return _reduce.disarmed(inputs, alive, axis, _reduce.defused, _reduce.defused)
         values = jax.lax.stop_gradient(self._values(inputs))
         alive = _reduce.alive(where, values.shape, inputs.weight, inputs.mask)
-        # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
-        by_hyper = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self))
-        harmless = _reduce.defused
-        if self.couples is not None and not by_hyper:
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self)):
+            # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
+            return _reduce.disarmed(inputs, alive, axis, _reduce.defused, _reduce.defused)
+        if inputs.weight is not None:
             # A weight of 0 may be differentiated, and with it the derivative of its sample.
-            alive = alive if inputs.weight is None else alive | jnp.isfinite(values)
-            harmless = _reduce.guarded
-        axis = getattr(self, "axis", -1)
-        return _reduce.disarmed(inputs, alive, axis, harmless, harmless)
+            alive |= jnp.isfinite(values)
+        return _reduce.disarmed(inputs, alive, axis, _reduce.guarded, _reduce.guarded)
 
     def _values(self, inputs: Inputs) -> Array:
         found = self._call(inputs)
@@ -295,7 +297,10 @@ class Loss:
 
     def _shape(self, inputs: Inputs) -> tuple[int, ...]:
         """The shape of the values per sample."""
-        return jax.eval_shape(self._values, inputs).shape
+        try:
+            return jax.eval_shape(self._values, inputs).shape
+        except jax.errors.JAXTypeError:  # NumPy in a loss of a user's, which needs numbers
+            return self._values(inputs).shape
 
     def _call(self, inputs: Inputs) -> Any:
         if inputs.where is None:

@@ -178,3 +178,17 @@ def test_total_of_nothing_is_zero():
     chex.assert_trees_all_close(empty.result(), jnp.float32(0))
     whole = losses.MeanSquaredError().total(T, P)
     chex.assert_trees_all_close((empty + whole).result(), whole.result())
+
+
+class InNumPy(losses.Loss):
+    """As people write it before they know of jit."""
+
+    def call(self, y_true, y_pred):
+        assert np.isfinite(y_pred[:3]).all()
+        return np.abs(np.asarray(y_pred) - np.asarray(y_true)).mean(-1)
+
+
+def test_a_loss_in_numpy_takes_masks():
+    poisoned = np.concatenate([P[:3], [[np.nan]]])
+    assert InNumPy()(T, poisoned, mask=[1, 1, 1, 0]) == 2
+    assert InNumPy(reduction="sum")(T, poisoned, sample_weight=[1, 1, 2, 0]) == 9
