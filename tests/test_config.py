@@ -282,7 +282,7 @@ VALUES = {
     "object array": np.array([{}, Explodes()], dtype=object),
     "text array": np.array(["a" * 10**5]),
     "datetime array": np.array(["2020", "NaT"], "datetime64[D]"),
-    "datetime": np.datetime64("NaT"),
+    "datetime": np.datetime64("NaT", "s"),
     "timedelta": np.timedelta64(1, "s"),
     "timedelta array": np.array([1], "timedelta64[s]"),
     "structured array": np.zeros(2, [("a" * 1000, "f4")]),

@@ -152,6 +152,10 @@ def _have_rows(state: State, x: Any, out: list[Any]) -> list[bool]:
     """Whether each of several outputs grows with the number of rows."""
     if len(out) == 1:
         return [True]
-    twice = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2 * len(a), *a.shape[1:]), a.dtype), x)
-    other = jax.tree.leaves(jax.eval_shape(_outputs, state, twice))
+
+    def twice(a: Any) -> jax.ShapeDtypeStruct:
+        dtype = jax.dtypes.canonicalize_dtype(a.dtype)
+        return jax.ShapeDtypeStruct((2 * len(a), *a.shape[1:]), dtype)
+
+    other = jax.tree.leaves(jax.eval_shape(_outputs, state, jax.tree.map(twice, x)))
     return [a.shape != b.shape for a, b in zip(out, other, strict=True)]
