@@ -638,9 +638,17 @@ def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
 
 
 def class_numbers(
-    where: str, labels: Any, classes: int, ignore_class: Ignored, counts: Array | None
+    where: str,
+    labels: Any,
+    classes: int,
+    ignore_class: Ignored,
+    counts: Array | None,
+    shift: int,
 ) -> None:
-    """Labels that count, and are numbers already, not traced ones, lie in [0, classes)."""
+    """Labels that count, and are numbers already, not traced ones, lie in [0, classes).
+
+    They are those of y_true without the first `shift`.
+    """
     is_traced = any(isinstance(x, jax.core.Tracer) for x in (labels, counts))
     if is_traced or not getattr(labels, "is_fully_addressable", True):
         return
@@ -652,10 +660,11 @@ def class_numbers(
         wrong &= ~np.isin(labels, ignore_class)
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = (*at[:-1], at[-1] + shift) if shift else at
         raise ValueError(
             f"{where}: labels must lie in [0, {classes}), the classes of kernel, got "
-            f"{labels[at]} at y_true[{', '.join(map(str, at))}]. Pass ignore_class={labels[at]} if "
-            f"such tokens are to be left out."
+            f"{labels[at]} at y_true[{', '.join(map(str, place))}]. Pass ignore_class={labels[at]} "
+            f"if such tokens are to be left out."
         )
 
 

@@ -224,6 +224,9 @@ def test_a_label_that_does_not_count_may_be_none():
         chex.assert_trees_all_close(got, want, rtol=1e-6)
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 3\).*got 99 at y_true\[1\]"):
         lossjax.linear_cross_entropy(labels, hidden, kernel, mask=~rows)
+    with pytest.raises(ValueError, match=r"got 99 at y_true\[1\]"):
+        lossjax.linear_cross_entropy(labels, hidden, kernel, shift=1)
+    assert lossjax.linear_cross_entropy(labels[::-1], hidden, kernel, shift=2, mask=[1]) > 0
 
 
 def test_the_hint_for_a_mask_of_missing_labels():

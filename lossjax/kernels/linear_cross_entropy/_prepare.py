@@ -49,12 +49,13 @@ def prepare(
     number = classes(batch, opt)
     _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
-        counts = None
-        if batch.weight is not None or batch.mask is not None:
-            counts = _reduce.alive(WHERE, y_true.shape, batch.weight, batch.mask)
-        _check.class_numbers(WHERE, y_true, number, ignore_class, counts)
         y_true = _check.labels(WHERE, y_true)
     batch = _shifted(batch._replace(y_true=y_true), shift)
+    if not is_targets(y_true):
+        y, counts = batch.values_of(batch.y_true), None
+        if batch.weight is not None or batch.mask is not None:
+            counts = _reduce.alive(WHERE, y.shape, batch.weight, batch.mask)
+        _check.class_numbers(WHERE, y, number, ignore_class, counts, shift)
     if ignore_class is not None:
         if is_targets(y_true):
             raise ValueError(f"{WHERE}: ignore_class needs class numbers, y_true holds targets.")
