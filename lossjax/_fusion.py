@@ -150,7 +150,7 @@ def _row_pass(
     def plain(*xs: Array) -> Array:
         return reduced(f(*xs), axis, keepdims=True)
 
-    if may_merge(*xs):
+    if _may_merge(*xs):
         return plain(*xs)
     shape = jax.eval_shape(plain, *xs).shape
 
@@ -178,7 +178,7 @@ def moved(axis: Axis, ndim: int) -> tuple[int, ...]:
     return tuple([0, *to] if 1 in to else to)
 
 
-def may_merge(*xs: Array) -> bool:
+def _may_merge(*xs: Array) -> bool:
     """Also where nothing is traced: without a program there is nothing to merge."""
     return is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs)
 
@@ -193,7 +193,7 @@ def _same(*xs: Array) -> tuple[Array, ...]:
 
 @jax.custom_jvp
 def _again(*xs: Array) -> tuple[Array, ...]:
-    if may_merge(*xs):
+    if _may_merge(*xs):
         return xs
     return lax.platform_dependent(*xs, cpu=_barrier, default=_same)
 

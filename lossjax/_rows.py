@@ -25,7 +25,6 @@ from lossjax._fusion import (
     largest,
     lifted,
     looped,
-    may_merge,
     moved,
     partials,
     row_max,
@@ -264,8 +263,8 @@ def _angle(x: Array, y: Array, axis: Axis) -> Rows:
         fits = functools.reduce(jnp.logical_and, [jnp.isfinite(a).all() for a in plain])
         return lax.cond(fits, lambda: quotient(*plain), lambda: careful(x, y))
 
-    if may_merge(x, y):
-        return careful(x, y)
+    if not any(isinstance(a, jax.core.Tracer) for a in (x, y)):
+        return careful(x, y)  # a condition would be compiled at every call
     # On CPU three more sums take as long again, elsewhere they are of the same pass.
     return lax.platform_dependent(x, y, cpu=quick, default=careful)
 

@@ -1,5 +1,7 @@
 """Margin losses on scores."""
 
+from typing import ClassVar
+
 from jax import numpy as jnp
 
 from lossjax import _check, _numerics, _reduce, _rows
@@ -18,11 +20,17 @@ __all__ = [
 ]
 
 
-def _shortfall(power: int, where: str, y_true: Input, y_pred: Input) -> Array:
-    """mean(max(1 - y_true y_pred, 0)^power), with labels 0 and 1 read as -1 and 1."""
-    y_true, y_pred = _check.pair(where, y_true, y_pred)
+def _shortfall(
+    power: int, name: str, y_true: Input, y_pred: Input, where: Array | None = None
+) -> Array:
+    """mean(max(1 - y_true y_pred, 0)^power), with labels 0 and 1 read as -1 and 1.
+
+    `where` are the labels by which it is decided whether they are to be read so.
+    """
+    y_true, y_pred = _check.pair(name, y_true, y_pred)
     # t² - t is 0 for labels 0 and 1 alone
-    binary = jnp.max(looped(jnp.abs(y_true * y_true - y_true)), initial=0) == 0
+    t = y_true if where is None else jnp.where(where, y_true, 1)
+    binary = jnp.max(looped(jnp.abs(t * t - t)), initial=0) == 0
     return _numerics.mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
 
 
@@ -64,20 +72,30 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
 
 
 class _Margin(Loss):
+    power: ClassVar[int]
+
+    def call(self, y_true: Array, y_pred: Array, where: Array | None = None) -> Array:
+        return _shortfall(self.power, self.fn.__name__, y_true, y_pred, where)
+
     def _weighed(self, inputs: Inputs) -> Inputs:
         """A label that does not count does not decide how the others are read."""
-        name, shape = type(self).__name__, self._shape(inputs)
+        name, shape, t = type(self).__name__, self._shape(inputs), inputs.y_true
+        like = _check.joint_shape(t.shape, inputs.y_pred.shape)
+        where = jnp.ones((), bool)
         if inputs.mask is not None:
             alive = _reduce.alive(name, shape, None, inputs.mask)
-            inputs = _reduce.disarmed(inputs, alive, -1, lambda t, alive: jnp.where(alive, t, 1))
-        if inputs.weight is not None:  # the value is needed, as the derivative by the weight
+            rows = _reduce.entries(alive, t.shape, -1, like)
+            where = where if rows is None else rows
+        if inputs.weight is not None:  # of a weight of 0, only one that is not finite
             alive = _reduce.alive(name, shape, inputs.weight, None)
-            inputs = _reduce.disarmed(inputs, alive, -1, _reduce.defused)
-        return super()._weighed(inputs)
+            rows = _reduce.entries(alive, t.shape, -1, like)
+            where = where if rows is None else where & (rows | jnp.isfinite(t))
+        return super()._weighed(inputs._replace(where=where))
 
 
 class Hinge(_Margin):
     fn = hinge
+    power = 1
     couples = "none"
     domain = "sign"
 
@@ -99,6 +117,7 @@ def squared_hinge(y_true: Input, y_pred: Input) -> Array:
 
 class SquaredHinge(_Margin):
     fn = squared_hinge
+    power = 2
     couples = "none"
     domain = "sign"
 

@@ -106,8 +106,9 @@ class _Overlap(Loss):
         if weight is not None and not values:
             rows = _reduce.entries(weight.astype(bool), like, ())
         if rows is not None:  # of a weight of 0, entries that are not finite are not there
-            kept = rows | jnp.isfinite(jnp.broadcast_to(t, like) + jnp.broadcast_to(p, like))
-            where = kept if where is None else where * kept.astype(where.dtype)
+            t, p = (jnp.broadcast_to(y, like) for y in (t, p))
+            kept = rows | jnp.isfinite(t + p)
+            t, p = jnp.where(kept, t, 0), jnp.where(kept, p, 0)
         inputs = Inputs(t, p, where, weight, mask)
         return inputs if weight is None and mask is None else super()._weighed(inputs)
 
@@ -168,14 +169,17 @@ def _regions(
     if ignore_class is None and where is None:
         return Regions(y_true, y_pred, y_true, y_pred, None)
     shape = jnp.broadcast_shapes(y_true.shape, y_pred.shape)
-    weight = jnp.ones(shape, bool)
+    t, p = (jnp.broadcast_to(y, shape) for y in (y_true, y_pred))
+    weight = jnp.ones((1,) * len(shape), bool)
     if where is not None:
-        weight = jnp.broadcast_to(_check.entries(name, "where", where, shape), shape)
+        weight = _check.entries(name, "where", where, shape)
     if ignore_class is not None:
-        kept = jnp.broadcast_to(~_check.is_among(y_true, ignore_class), shape)
-        weight = jnp.where(kept, weight, jnp.zeros_like(weight))
-    counts, weight = weight.astype(bool), weight.astype(y_pred.dtype)
-    t, p = (_reduce.defused(jnp.broadcast_to(y, shape), counts) for y in (y_true, y_pred))
+        weight = jnp.where(_check.is_among(t, ignore_class), jnp.zeros_like(weight), weight)
+    if weight.dtype == bool:  # what is 0 in both is in no sum
+        t, p = jnp.where(weight, t, 0), jnp.where(weight, p, 0)
+        return Regions(t, p, t, p, weight)
+    counts, weight = weight.astype(bool), weight.astype(p.dtype)
+    t, p = _reduce.defused(t, counts), _reduce.defused(p, counts)
     return Regions(t, p, weight * t, weight * p, counts)
 
 
@@ -214,11 +218,11 @@ def dice(
 def _dice_sums(r: Regions, axis: Axis) -> Sums:
     overlap = jnp.sum(r.weighed_true * r.predicted, axis)
     sizes = jnp.sum(r.weighed_true, axis), jnp.sum(r.weighed_predicted, axis)
-    return Sums(overlap, *sizes, _any(r.counts, axis))
+    return Sums(overlap, *sizes, _any(r.counts, axis, overlap.shape))
 
 
-def _any(counts: Array | None, axis: Axis) -> Array | None:
-    return None if counts is None else jnp.any(counts, axis)
+def _any(counts: Array | None, axis: Axis, shape: tuple[int, ...]) -> Array | None:
+    return None if counts is None else jnp.broadcast_to(jnp.any(counts, axis), shape)
 
 
 def _dice_ratio(sums: Sums) -> Array:
@@ -271,7 +275,7 @@ def _tversky_sums(r: Regions, axis: Axis) -> Sums:
     overlap = jnp.sum(r.weighed_true * r.predicted, axis)
     missed = jnp.sum(_outside(r.weighed_true, r.predicted), axis)
     false = jnp.sum(_outside(r.weighed_predicted, r.true), axis)
-    return Sums(overlap, missed, false, _any(r.counts, axis))
+    return Sums(overlap, missed, false, _any(r.counts, axis, overlap.shape))
 
 
 @elementwise()
