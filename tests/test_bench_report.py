@@ -17,9 +17,9 @@ from bench.record import Record, Row
 from bench.report.data import by_shape
 
 LOSSES = (
+    "SparseCategoricalCrossentropy(from_logits=True)",
     "Huber()",
     "BinaryCrossentropy(from_logits=True)",
-    "SparseCategoricalCrossentropy()",
     "MeanSquaredError()",
 )
 PEERS = {"lossjax": 1.0, "keras": 2.5, "optax": 2.0, "torch": 4.0, "floor": 0.8}
@@ -203,33 +203,35 @@ const [done] = arguments, wait = () => {
   const charts = [...document.querySelectorAll(".chart")];
   if (!charts.every(chart => chart.querySelector("svg"))) return setTimeout(wait, 50);
   const marks = (chart, role) => chart.querySelectorAll(`[aria-roledescription="${role}"]`).length;
-  const overlap = document.documentElement.scrollWidth - innerWidth;
-  done([overlap, charts.map(c => [c.dataset.plot, marks(c, "point"), marks(c, "text mark")])]);
+  done([
+    document.documentElement.scrollWidth,
+    charts.map(c => [c.dataset.plot, marks(c, "point"), marks(c, "text mark")]),
+  ]);
 };
 wait();
 """
 
 
 def opened(chromium, path, width, scheme):
-    """How far the page is too wide, the marks of its charts, its messages, its requests."""
+    """The width of the page, the marks of its charts, its messages, its requests."""
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     chromium.get(path.as_uri())
-    overlap, marks = chromium.execute_async_script(DRAWN)
+    wide, marks = chromium.execute_async_script(DRAWN)
     messages = [entry["message"] for entry in chromium.get_log("browser")]
     events = (json.loads(entry["message"])["message"] for entry in chromium.get_log("performance"))
     sent = [e["params"]["request"]["url"] for e in events if e["method"].endswith("BeSent")]
-    return overlap, marks, messages, sent
+    return wide, marks, messages, sent
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark")])
 def test_a_browser_shows_the_page(full, chromium, tmp_path, width, scheme):
     path = tmp_path / "report.html"
     path.write_text(full, encoding="utf-8")
-    overlap, marks, messages, sent = opened(chromium, path, width, scheme)
-    assert overlap <= 0
+    wide, marks, messages, sent = opened(chromium, path, width, scheme)
+    assert wide <= width
     assert messages == []
     assert sent == [path.as_uri()]
     # Every number of every plot is a point, and every failure and every name of a row a text.
