@@ -7,24 +7,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.compare import (
-    BETTER,
-    CONFIDENCE,
-    HEADER,
-    ONLY_NEW,
-    ONLY_OLD,
-    SAME,
-    WORDS,
-    WORSE,
-    changes,
-    mismatch,
-)
+from bench import compare
 from bench.record import Record
 from bench.report.charts import Figure, plotted, table_of
 from bench.report.data import WEIGHTED
 from bench.report.sections import Section, placed
 
-LOOKS = {WORSE: 1, SAME: 8, BETTER: 4}  # red, grey, green
+LOOKS = {compare.WORSE: 1, compare.SAME: 8, compare.BETTER: 4}  # red, grey, green
 
 
 def changed(records: Sequence[Record], tolerance: float) -> list[Section]:
@@ -32,16 +21,16 @@ def changed(records: Sequence[Record], tolerance: float) -> list[Section]:
     runs = sorted(records, key=lambda record: record.started)
     found: list[Section] = []
     for index, new in enumerate(runs):
-        before = [old for old in reversed(runs[:index]) if not mismatch(old, new)]
+        before = [old for old in reversed(runs[:index]) if not compare.mismatch(old, new)]
         made = (_section(old, new, tolerance, len(found)) for old in before)
         found += filter(None, [next(filter(None, made), None)])
     return found
 
 
 def _section(old: Record, new: Record, tolerance: float, number: int) -> Section | None:
-    found = changes(old, new, tolerance)
+    found = compare.changes(old, new, tolerance)
     counts = Counter(change.verdict for change in found)
-    if not {*counts} - {ONLY_OLD, ONLY_NEW}:
+    if not {*counts} - {compare.ONLY_OLD, compare.ONLY_NEW}:
         return None
     facts = [f"{'; '.join(f'{count} {verdict}' for verdict, count in counts.items())}."]
     for name in sorted({*old.versions, *new.versions}):
@@ -68,12 +57,8 @@ def _section(old: Record, new: Record, tolerance: float, number: int) -> Section
             largest_first=True,
         )
         figures.append(Figure(plot, table_of(plot)))
-    cells = pd.DataFrame([(c.verdict, *c.cells) for c in found], columns=["verdict", *HEADER])
-    figures.append(Figure(None, cells.set_index([*cells][: WORDS + 1]), "All cases"))
-    lead = (
-        f"Each case of `{new.command}` in a run and in the one before it. Times are compared as "
-        f"the ratio to their reference in the same rounds; the bar is the {CONFIDENCE:.0%} "
-        f"interval from resampling the rounds. A case is worse if its whole interval is above "
-        f"{1 + tolerance:g}."
+    cells = pd.DataFrame(
+        [(c.verdict, *c.cells) for c in found], columns=["verdict", *compare.HEADER]
     )
-    return Section(f"What changed: {new.command}", lead, facts, figures, [old, new])
+    figures.append(Figure(None, cells.set_index([*cells][: compare.WORDS + 1]), "All cases"))
+    return Section(f"What changed: {new.command}", facts, figures, [old, new])

@@ -8,6 +8,7 @@ import altair as alt
 import jinja2
 import vl_convert
 
+from bench import compare
 from bench.record import Record
 from bench.report.charts import GLYPHS, HUES, LIGHT, specs
 from bench.report.data import device_label
@@ -34,7 +35,10 @@ def page(headline: Headline | None, sections: Sequence[Section], records: Sequen
         light=LIGHT,
         specs={plot.name: specs(plot) for plot in plots},
         vega=vega(),
-        source=source,
+        device_label=device_label,
+        compare=compare,
+        join=shlex.join,
+        quote=shlex.quote,
         zip=zip,
     )
 
@@ -44,17 +48,3 @@ def vega() -> str:
     """The script that draws, with all that it needs."""
     version = ".".join(alt.SCHEMA_VERSION.strip("v").split(".")[:2])  # what `specs` are for
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version))
-
-
-def source(record: Record) -> dict[str, str]:
-    """What made the numbers of a run."""
-    flags = " ".join(f"{name}={shlex.quote(value)}" for name, value in record.flags.items())
-    commit = (record.commit or "unknown")[:12] + (", with changes" if record.dirty else "")
-    load = record.device.get("load")
-    busy = "" if load is None else f", load {load:g} when it began"
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    when = f"{record.started}, {record.seconds:.0f} s{busy}"
-    return {
-        "command": f"{flags} python -m bench {shlex.join(record.argv)}".strip(),
-        "text": f"{device_label(record)}; {versions}; commit {commit}; {when}.",
-    }

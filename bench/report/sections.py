@@ -24,7 +24,6 @@ from bench.report.data import (
     times,
 )
 
-SPREAD = "A bar spans the middle 60 % of the rounds."
 FASTER = "times as fast as the peer"
 PLAIN = {"no weights": "", "float32": "", "sample_weight": "weight"}  # in the name of a plot
 FLOOR_LOOKS = {"no weights": 0, "sample_weight": 2, "mask": 4, TRACED: 5}
@@ -34,7 +33,6 @@ class Section(NamedTuple):
     """`facts` are sentences that are computed from the numbers; `records` where these are from."""
 
     title: str
-    lead: str
     facts: Sequence[str]
     figures: Sequence[Figure]
     records: Sequence[Record]
@@ -140,7 +138,7 @@ def slug(name: str, some: pd.DataFrame, frame: pd.DataFrame, keys: Sequence[str]
 
 
 def section(
-    frame: pd.DataFrame, title: str, lead: str, facts: Sequence[str], figures: Iterator[Figure]
+    frame: pd.DataFrame, title: str, facts: Sequence[str], figures: Iterator[Figure]
 ) -> Section | None:
     """With a table of what failed, and why; None where there is nothing to show."""
     shown = [*figures]
@@ -151,17 +149,12 @@ def section(
         shown.append(Figure(None, failed[keys].set_index(keys), f"Failures: {len(failed)}"))
     records = {id(record): record for record in frame["record"]}
     made = sorted(records.values(), key=lambda record: record.started)
-    return Section(title, lead, facts, shown, made) if shown else None
+    return Section(title, facts, shown, made) if shown else None
 
 
 def speed(frame: pd.DataFrame) -> Section | None:
-    lead = (
-        "Time of a peer over the time of lossjax, for the value and the gradient of each loss: "
-        "right of the line lossjax is faster. All run in turn in one process; a dot is the "
-        f"median over the rounds. {SPREAD}"
-    )
     figures = dots(peers(frame), "speedup", "speedup", "Speed-up", FASTER, largest_first=True)
-    return section(frame, "Speed-up over other libraries", lead, [], figures)
+    return section(frame, "Speed-up over other libraries", [], figures)
 
 
 def floor(frame: pd.DataFrame) -> Section | None:
@@ -173,16 +166,12 @@ def floor(frame: pd.DataFrame) -> Section | None:
         if found := most(some, "weighed"):
             mean, number = mean_text(some["weighed"]), ratio_text(found[0])
             facts.append(f"{scope(some)}: {mean} times as long as without, at most {number}.")
-    lead = (
-        "Time of lossjax over that of adding its two inputs (1 to y_pred, where y_true is one "
-        f"number a row): each is read once, and one array is written. {SPREAD}"
-    )
     own, plain = frame["implementation"] == OURS, frame["weights"] == "no weights"
     shown = frame.assign(series=frame["weights"].where(own, TRACED))
     shown = shown[own | plain & (frame["implementation"] == TRACED)].dropna(subset="floor")
     title, axis = "Time over the floor", "times the floor"
     figures = dots(shown, "floor", "floor", title, axis, "weights", looks=FLOOR_LOOKS)
-    return section(frame, title, lead, facts, figures)
+    return section(frame, title, facts, figures)
 
 
 def scaling(frame: pd.DataFrame) -> Section | None:
@@ -195,14 +184,10 @@ def scaling(frame: pd.DataFrame) -> Section | None:
                 f"{scope(some)}: lossjax's slowest size takes at most {ratio_text(spread.max())} "
                 f"times as long per element as its fastest ({spread.idxmax()})."
             )
-    lead = (
-        "Median time an element of value and gradient, in nanoseconds, over the number of "
-        "elements. A flat line is a cost that grows with the size and with nothing else."
-    )
     points = frame.assign(panel=frame["label"], row=frame["label"], x=frame["elements"])
     more = {"form": "{:.3g}".format, "x_axis": "elements"}
     figures = curves(points, "nanoseconds", "scaling", "Scaling", "ns / element", **more)
-    return section(frame, "Scaling", lead, facts, figures)
+    return section(frame, "Scaling", facts, figures)
 
 
 def memory(frame: pd.DataFrame) -> Section | None:
@@ -211,15 +196,11 @@ def memory(frame: pd.DataFrame) -> Section | None:
         for some in alike(frame)
         if (found := most(ours(some), "temp"))
     ]
-    lead = (
-        "What XLA's program for value and gradient allocates beside inputs and outputs, as a share "
-        "of the bytes of one input (y_pred). 100 % is one more array of that size."
-    )
     more: Any = {"axis": "% of one input", "form": share_text, "scale": "symlog"}
     kinds = {"temp": ("memory", "Temporary memory"), "kept": ("residuals", "Kept for the gradient")}
     held = ((number, *names) for number, names in kinds.items() if frame[number].notna().any())
     figures = (plot for names in held for plot in dots(frame, *names, **more))
-    return section(frame, "Memory", lead, facts, figures)
+    return section(frame, "Memory", facts, figures)
 
 
 def first_call(frame: pd.DataFrame) -> Section | None:
@@ -233,12 +214,8 @@ def first_call(frame: pd.DataFrame) -> Section | None:
             facts.append(f"Geometric mean, {scope(some)}: {', '.join(means)}.")
     if (half := ours(frame)["seconds"].median()) > 0:
         facts.append(f"Half of lossjax's first calls take {half:.2g} s or less.")
-    lead = (
-        "Time of a peer's first call, which traces and compiles, over that of lossjax: right of "
-        f"the line lossjax is faster. {SPREAD}"
-    )
     figures = dots(peers(frame), "speedup", "first-call", "First call", FASTER, largest_first=True)
-    return section(frame, "First call", lead, facts, figures)
+    return section(frame, "First call", facts, figures)
 
 
 def vocabulary(frame: pd.DataFrame) -> Section | None:
@@ -249,10 +226,6 @@ def vocabulary(frame: pd.DataFrame) -> Section | None:
             ["label", "shape", "implementation", "speedup"]
         ].itertuples(index=False)
     ]
-    lead = (
-        "What XLA's program for the value and the gradients of hidden states and kernel allocates "
-        "beside inputs and outputs. Dense forms hold the logits; the others grow more slowly."
-    )
     tokens, classes = (frame["shape"].str[i] for i in (0, -1))
     panel = frame["label"] + ", " + tokens.astype(str) + " tokens"
     share = frame["temp"].map(lambda x: f", {share_text(x)}", na_action="ignore")
@@ -260,7 +233,7 @@ def vocabulary(frame: pd.DataFrame) -> Section | None:
     more = {"form": "{:.1f}".format, "x_axis": "classes", "notes": ["Per cents: of the logits."]}
     title = "Temporary memory over the vocabulary"
     figures = curves(points, "megabytes", "vocabulary", title, "MB", **more)
-    return section(frame, "Large vocabulary", lead, facts, figures)
+    return section(frame, "Large vocabulary", facts, figures)
 
 
 def devices(frame: pd.DataFrame) -> Section | None:
@@ -271,15 +244,10 @@ def devices(frame: pd.DataFrame) -> Section | None:
         if found := most(some, "moved"):
             fact += f"; they move at most {ratio_text(found[0])} times the floor ({found[1]})"
         facts.append(f"{fact}.")
-    lead = (
-        "Programs compiled ahead of time for devices that are not here. All numbers are estimates "
-        "made from the compiled programs; nothing was run. The floor of bytes is to read the "
-        "inputs once and to write the gradient once."
-    )
     title = "Bytes over the floor (estimates)"
     plots = dots(frame, "moved", "devices", title, "times the floor")
     figures = iter([*plots, *map(_programs, alike(frame))])
-    return section(frame, "Devices: estimates", lead, facts, figures)
+    return section(frame, "Devices: estimates", facts, figures)
 
 
 def _programs(frame: pd.DataFrame) -> Figure:
