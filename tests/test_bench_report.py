@@ -182,6 +182,20 @@ def test_names_inside_a_page_are_unique_and_there(full):
 
 
 @pytest.fixture(scope="module")
+def wanted():
+    """The name of each panel's plot, its numbers, and its rows' names and failures."""
+    found = []
+    for section in report.sections([*records().values()]):
+        for plot in (figure.plot for figure in section.figures if figure.plot):
+            for _, some in plot.points.groupby("panel", sort=False):
+                good = int(some["value"].notna().sum())
+                texts = 0 if plot.x_axis else len(plot.rows) + len(some) - good
+                found.append([plot.name, good, texts])
+    assert all(points for _, points, _ in found)
+    return found
+
+
+@pytest.fixture(scope="module")
 def chromium():
     """A browser that keeps what it logs and what it asks the network for."""
     paths = shutil.which("chromium"), shutil.which("chromedriver")
@@ -227,23 +241,14 @@ def opened(chromium, path, width, scheme):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark")])
-def test_a_browser_shows_the_page(full, chromium, tmp_path, width, scheme):
+def test_a_browser_shows_the_page(full, wanted, chromium, tmp_path, width, scheme):
     path = tmp_path / "report.html"
     path.write_text(full, encoding="utf-8")
     wide, marks, messages, sent = opened(chromium, path, width, scheme)
     assert wide <= width
     assert messages == []
     assert sent == [path.as_uri()]
-    # Every number of every plot is a point, and every failure and every name of a row a text.
-    wanted = []
-    for section in report.sections([*records().values()]):
-        for plot in (figure.plot for figure in section.figures if figure.plot):
-            for _, some in plot.points.groupby("panel", sort=False):
-                good = int(some["value"].notna().sum())
-                names = 0 if plot.x_axis else len(plot.rows) + len(some) - good
-                wanted.append([plot.name, good, names])
     assert marks == wanted
-    assert all(points for _, points, _ in wanted)
     inks = chromium.execute_script(
         "return [...document.querySelectorAll('.vega-embed text')]"
         ".map(text => getComputedStyle(text).fill)"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.compare import TOLERANCE
 from bench.record import Record, load
 from bench.report.changes import changed
 from bench.report.charts import png
@@ -51,4 +50,4 @@ def sections(records: Sequence[Record]) -> list[Section]:
     """Those for which there are numbers."""
     frames = {command: measured(records, command) for command in dict.fromkeys(COMMANDS.values())}
     made = [make(frames[command]) for make, command in COMMANDS.items() if len(frames[command])]
-    return [section for section in made if section] + changed(records, TOLERANCE)
+    return [section for section in made if section] + changed(records)

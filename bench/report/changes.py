@@ -16,19 +16,19 @@ from bench.report.sections import Section, placed
 LOOKS = {compare.WORSE: 1, compare.SAME: 8, compare.BETTER: 4}  # red, grey, green
 
 
-def changed(records: Sequence[Record], tolerance: float) -> list[Section]:
+def changed(records: Sequence[Record]) -> list[Section]:
     """One for each run, against the last one before it that shares cases with it."""
     runs = sorted(records, key=lambda record: record.started)
     found: list[Section] = []
     for index, new in enumerate(runs):
         before = [old for old in reversed(runs[:index]) if not compare.mismatch(old, new)]
-        made = (_section(old, new, tolerance, len(found)) for old in before)
+        made = (_section(old, new, len(found)) for old in before)
         found += filter(None, [next(filter(None, made), None)])
     return found
 
 
-def _section(old: Record, new: Record, tolerance: float, number: int) -> Section | None:
-    found = compare.changes(old, new, tolerance)
+def _section(old: Record, new: Record, number: int) -> Section | None:
+    found = compare.changes(old, new)
     counts = Counter(change.verdict for change in found)
     if not {*counts} - {compare.ONLY_OLD, compare.ONLY_NEW}:
         return None

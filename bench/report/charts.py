@@ -101,11 +101,7 @@ def table_of(plot: Plot) -> pd.DataFrame:
     index, columns = (["row", "x"], ["series"]) if plot.x_axis else (["row"], ["panel", "series"])
     cells = plot.points.pivot(index=index, columns=columns, values="text").fillna("")
     if plot.x_axis:
-        names = [
-            cells.index.get_level_values(0),
-            cells.index.get_level_values(1).map("{:,}".format),
-        ]
-        cells.index = pd.MultiIndex.from_arrays(names, names=["loss", plot.x_axis])
+        cells = cells.rename("{:,}".format, level="x").rename_axis(["loss", plot.x_axis])
         return cells[[*plot.looks]]
     keys = [(p, s) for p in plot.panels for s in plot.looks if (p, s) in cells]
     cells = cells.loc[list(plot.rows), keys].rename_axis("loss")
