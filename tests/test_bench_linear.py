@@ -7,7 +7,8 @@ from bench.__main__ import main
 from bench.cases import LinearCase
 from bench.peers.linear import LINEAR
 from bench.record import Row
-from bench.report.vocabulary import vocabulary
+from bench.report.data import measured
+from bench.report.sections import vocabulary
 from lossjax import losses
 
 
@@ -28,9 +29,10 @@ def test_record(tmp_path, capsys):
     assert all("error" not in row.values and "temp_bytes" in row.values for row in found.rows)
     assert {row.shape for row in found.rows} == {(64, 64), (64, 128)}
     assert "LinearCrossEntropy(chunk=16)" in capsys.readouterr().out
-    section = vocabulary([found])
+    section = vocabulary(measured([found], "linear-ce"))
     (plot,) = [figure.plot for figure in section.figures if figure.plot]
-    assert [list(line.xs) for _, lines in plot.panels for line in lines][:2] == [[64, 128]] * 2
+    curves = plot.points.groupby(["row", "series"], sort=False)["x"]
+    assert [list(xs) for _, xs in curves][:2] == [[64, 128]] * 2
     assert "optax takes" in section.facts[0]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.record import load
-from bench.report.headline import headline
+from bench.report.sections import headline
 from cases import CASES, FUSED
 from lossjax._base import listed
 
@@ -35,8 +35,8 @@ def table():
 def speed():
     """The headline of the committed record, and the command that made it."""
     record = load(RESULTS / "losses.json")
-    found = headline([record])
-    lines = [found.table.header, ["---"] * len(found.table.header), *found.table.rows]
+    found = headline([record]).table.reset_index()
+    lines = [[*found], ["---"] * len(found.columns), *found.to_numpy()]
     rows = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
     versions = ", ".join(f"{k} {v}" for k, v in record.versions.items())
     where = f"{record.device['cpu']}, {record.device['cores']} cores; {versions}"

@@ -6,17 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.compare import TOLERANCE
 from bench.record import Record, load
-from bench.report import plots
 from bench.report.changes import changed
-from bench.report.charts import Section
-from bench.report.headline import headline
+from bench.report.charts import png
+from bench.report.data import measured
 from bench.report.page import page
-from bench.report.programs import devices, memory
-from bench.report.scaling import scaling
-from bench.report.timing import first_call, floor, speed
-from bench.report.vocabulary import vocabulary
+from bench.report.sections import COMMANDS, Section, headline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         folder = Path(args.png)
         folder.mkdir(parents=True, exist_ok=True)
         drawn = [figure.plot for section in found for figure in section.figures]
-        written += [plots.png(plot, folder) for plot in drawn if plot]
+        written += [png(plot, folder) for plot in drawn if plot]
     for path in written:
         Console().print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -53,6 +48,6 @@ def run(args: argparse.Namespace) -> int:
 
 def sections(records: Sequence[Record]) -> list[Section]:
     """Those for which there are numbers."""
-    makers = (speed, floor, scaling, memory, first_call, vocabulary, devices)
-    found = [section for maker in makers if (section := maker(records))]
-    return found + changed(records, TOLERANCE)
+    frames = {command: measured(records, command) for command in dict.fromkeys(COMMANDS.values())}
+    made = [make(frames[command]) for make, command in COMMANDS.items() if len(frames[command])]
+    return [section for section in made if section] + changed(records)

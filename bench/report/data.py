@@ -1,64 +1,19 @@
-"""The measurements of several records as one: of each case the newest."""
+"""The measurements of several records as one table: of each case the newest."""
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from bench.record import FLOOR, OURS, Ratio, Record, Row, ratio
-from bench.report.palette import ordered
+import pandas as pd
+
+from bench.record import FLOOR, NUMBERS, OURS, SAMPLES, Record, Row, geometric_mean, ratio
 
 TRACED = "lossjax.traced"  # with its numbers as arguments of the program: no other library
-T = TypeVar("T")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Group:
-    """The implementations of one case in one run, so in the same rounds."""
-
-    record: Record
-    device: str
-    case: str
-    weighting: str
-    shape: tuple[int, ...]
-    dtype: str
-    target: str
-    rows: Mapping[str, Row]
-    unweighted: Row | None  # this library without weights, in the same rounds
-
-    @property
-    def label(self) -> str:
-        return self.case.removesuffix("()")
-
-    @property
-    def where(self) -> str:
-        return f"{self.label}, {times(self.shape)}"
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def peers(self) -> list[str]:
-        return [name for name in self.rows if name not in (OURS, TRACED, FLOOR)]
-
-    def value(self, implementation: str, name: str) -> Any:
-        row = self.rows.get(implementation)
-        return None if row is None else row.values.get(name)
-
-    def over(self, above: str, below: str, name: str = "seconds") -> Ratio | None:
-        """How many times the samples of `below` those of `above` are."""
-        a, b = self.value(above, name), self.value(below, name)
-        return ratio(a, b) if a and b else None
-
-    def over_unweighted(self) -> Ratio | None:
-        """What the weights or the mask cost."""
-        own = self.value(OURS, "seconds")
-        plain = None if self.unweighted is None else self.unweighted.values.get("seconds")
-        return ratio(own, plain) if own and plain and self.weighting != "none" else None
-
-    def fails(self, implementation: str) -> bool:
-        return self.value(implementation, "error") is not None
+WEIGHTED = {"none": "no weights", "weight": "sample_weight", "mask": "mask"}
+ALIKE = ["weights", "dtype", "device"]  # what a plot, and a fact, holds one of
+Place = tuple[str, tuple[int, ...]]
 
 
 def device_label(record: Record) -> str:
@@ -68,65 +23,108 @@ def device_label(record: Record) -> str:
     return f"{device['count']} × {device['kind']}"
 
 
-def latest(records: Sequence[Record], command: str) -> list[Group]:
-    """Every case of the command's records. Programs for absent devices depend on no host."""
-    found: dict[tuple[Any, ...], Group] = {}
+def measured(records: Sequence[Record], command: str) -> pd.DataFrame:
+    """A line for each program. Those for absent devices depend on no host."""
+    lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for record in sorted(records, key=lambda r: r.started):
-        if record.command != command:
-            continue
         device = "" if command == "devices" else device_label(record)
-        groups = record.groups()
-        for key, rows in groups.items():
-            case, weighting, shape, dtype, target = key
-            plain = groups.get((case, "none", shape, dtype, target), {}).get(OURS)
-            found[(device, *key)] = Group(
-                record, device, case, weighting, shape, dtype, target, rows, plain
-            )
-    return list(found.values())
+        groups = record.groups() if record.command == command else {}
+        for (case, weighting, *rest), rows in groups.items():
+            known = {"label": case.removesuffix("()"), "weights": WEIGHTED[weighting]}
+            known |= {"device": device, "record": record}
+            plain = groups.get((case, "none", *rest), {}) if weighting != "none" else {}
+            lines[device, case, weighting, *rest] = [
+                {**known, **_numbers(row, rows, plain)} for row in rows.values()
+            ]
+    frame = pd.DataFrame([line for group in lines.values() for line in group])
+    if frame.empty:
+        return frame
+    return frame.assign(
+        nanoseconds=1e9 * frame["seconds"] / frame["elements"],
+        megabytes=frame["temp_bytes"] / 1e6,
+        temp=100 * frame["temp_bytes"] / frame["input_bytes"],
+        kept=100 * frame["residual_bytes"] / frame["input_bytes"],
+        moved=frame["bytes"] / frame["floor_bytes"],
+        microseconds=1e6 * frame["estimated_seconds"],
+    )
 
 
-def records_of(groups: Iterable[Group]) -> list[Record]:
-    """Each once, oldest first."""
-    found = {id(g.record): g.record for g in groups}
-    return sorted(found.values(), key=lambda r: r.started)
-
-
-def peers_of(groups: Iterable[Group]) -> list[str]:
-    return ordered(peer for g in groups for peer in g.peers)
-
-
-def split(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
-    """Lists of the items with the same key, in the order in which the keys appear."""
-    found: dict[Any, list[T]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
+def _numbers(row: Row, rows: Mapping[str, Row], plain: Mapping[str, Row]) -> dict[str, Any]:
+    """What is known of a program. Ratios are to those that ran in the same rounds."""
+    taken = _samples(row)
+    found = {name: getattr(row, name) for name in ("shape", "dtype", "target", "implementation")}
+    found |= {"elements": math.prod(row.shape), "input_bytes": row.input_bytes}
+    found |= {"error": row.values.get("error")}
+    found |= {name: row.values.get(name, math.nan) for name in NUMBERS}
+    found["seconds"] = statistics.median(taken) if taken else math.nan
+    unweighted = plain.get(OURS) if row.implementation == OURS else None
+    references = {"speedup": rows.get(OURS), "floor": rows.get(FLOOR), "weighed": unweighted}
+    for name, other in references.items():
+        below = _samples(other) if other else ()
+        numbers = ratio(taken, below) if taken and below else (math.nan,) * 3
+        found |= dict(zip((name, f"{name} low", f"{name} high"), numbers, strict=True))
     return found
 
 
-def unique(items: Iterable[T]) -> list[T]:
-    return list(dict.fromkeys(items))
+def _samples(row: Row) -> Sequence[float]:
+    return next((row.values[name] for name in SAMPLES if name in row.values), ())
+
+
+def alike(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    return [some for _, some in frame.groupby(ALIKE, sort=False)]
+
+
+def ours(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["implementation"] == OURS]
+
+
+def peers(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[~frame["implementation"].isin([OURS, TRACED, FLOOR])]
 
 
 def times(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
 
 
-def by_shape(
-    keys: Sequence[tuple[str, tuple[int, ...]]],
-) -> tuple[dict[tuple[str, tuple[int, ...]], tuple[str, str]], list[str]]:
+def ratio_text(x: float) -> str:
+    return f"{x:.2f}" if x < 10 else f"{x:.1f}" if x < 100 else f"{x:.0f}"
+
+
+def share_text(x: float) -> str:
+    return f"{x:.1f} %" if x < 10 else f"{x:.0f} %"
+
+
+def mean_text(values: pd.Series) -> str:
+    """The geometric mean; nothing of nothing."""
+    mean = geometric_mean(values.dropna())
+    return "" if mean is None else ratio_text(mean)
+
+
+def most(frame: pd.DataFrame, number: str) -> tuple[float, str] | None:
+    """The largest number, and of which case it is; None if there is no number."""
+    if frame[number].isna().all():
+        return None
+    line = frame.loc[frame[number].idxmax()]
+    return line[number], f"{line['label']}, {times(line['shape'])}"
+
+
+def scope(frame: pd.DataFrame, names: Sequence[str] = ALIKE) -> str:
+    """What the lines have in common, in words."""
+    return ", ".join(filter(None, frame.iloc[0][names]))
+
+
+def by_shape(keys: Sequence[Place]) -> tuple[dict[Place, tuple[str, str]], list[str]]:
     """The (panel, row) of each (label, shape), and a note on the marked rows.
 
     Losses that compare all rows, or run step by step, are measured at shapes of their own. A
     panel for each of these would be all but empty: they go to the panel of the run's shape of
     the same rank by size, and the row is marked.
     """
-    labels = split(unique(keys), lambda key: key[1])
-    most = max(map(len, labels.values()))
-    usual = {shape for shape, some in labels.items() if 2 * len(some) > most}
-    shapes = {
-        label: [shape for _, shape in some]
-        for label, some in split(unique(keys), lambda key: key[0]).items()
-    }
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for label, shape in dict.fromkeys(keys):
+        shapes.setdefault(label, []).append(shape)
+    counts = Counter(shape for some in shapes.values() for shape in some)
+    usual = {shape for shape in counts if 2 * counts[shape] > max(counts.values())}
     # A shape beside the usual ones, not in their place, is one more of the run.
     panels = usual.union(*(some for some in shapes.values() if usual <= {*some}))
     place, notes = {}, []
@@ -134,9 +132,8 @@ def by_shape(
         own = sorted({*some} - panels, key=math.prod, reverse=True)
         free = sorted(panels - {*some}, key=math.prod, reverse=True)
         moved = dict(zip(own, free, strict=False))
-        row = label + "†" * bool(moved)
         for shape in some:
-            place[label, shape] = times(moved.get(shape, shape)), row
+            place[label, shape] = times(moved.get(shape, shape)), label + "†" * bool(moved)
         if moved:
             notes.append(f"{label} at {' and '.join(map(times, moved))}")
     return place, [f"† at shapes of its own: {'; '.join(notes)}."] if notes else []
