@@ -208,3 +208,10 @@ def test_a_tie_is_one_but_for_rounding():
     t, p = np.float32(RNG.uniform(size=(2, 64, 32))), np.float32(RNG.normal(size=(1, 64, 32)))
     slope = jax.jit(jax.grad(lambda t, p: losses.categorical_hinge(t, p).sum(), (0, 1)))(t, p)
     chex.assert_tree_all_finite(slope)
+
+
+def test_class_and_function_agree_on_a_score_that_is_infinitely_wrong():
+    for name in ("hinge", "squared_hinge"):
+        loss, function = losses.get(name.title().replace("_", "")), losses.get(name)
+        arguments = np.float32([[1.0]]), np.float32([[-inf]])
+        assert loss(*arguments) == function(*arguments)[0] == inf

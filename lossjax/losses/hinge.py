@@ -31,7 +31,9 @@ def _shortfall(
     # t² - t is 0 for labels 0 and 1 alone
     t = y_true if where is None else jnp.where(where, y_true, 1)
     binary = jnp.max(looped(jnp.abs(t * t - t)), initial=0) == 0
-    return _numerics.mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
+    mean = _numerics.mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
+    # 1 - 1 * -inf is counted as the largest number; its square overflows by itself.
+    return settle(mean) if power == 1 else mean
 
 
 @elementwise(static=1)
@@ -68,7 +70,7 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
     >>> print(hinge([[0.0, 1.0]], [[0.5, 0.5]]))
     [1.]
     """
-    return settle(_shortfall(1, "hinge", y_true, y_pred))
+    return _shortfall(1, "hinge", y_true, y_pred)
 
 
 class _Margin(Loss):
