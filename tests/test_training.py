@@ -287,7 +287,9 @@ def test_equinox_layers_with_state():
     mean, _ = layers.get(model.norm.batch_state_index)
     chex.assert_trees_all_close(mean / (1 - 0.99**40), X.mean(0), rtol=1e-3)
     trained = jax.vmap(eqx.nn.inference_mode(model), (0, None), (0, None), "b")(X, layers)[0]
-    chex.assert_trees_all_close(training.predict(new, X), np.asarray(trained), rtol=1e-5)
+    # Entries near 0 have the rounding of the terms that cancel in them.
+    found = training.predict(new, X)
+    chex.assert_trees_all_close(found, np.asarray(trained), rtol=1e-5, atol=1e-6)
 
 
 class Counting(eqx.Module):
