@@ -280,16 +280,16 @@ class Loss:
         axis = getattr(self, "axis", -1)
         if self.couples is None:
             alive = _reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
-            return _reduce.disarmed(inputs, alive, axis, _reduce.defused, _reduce.defused)
+            return _reduce.disarmed(inputs, alive, axis, _reduce.defused)
         values = jax.lax.stop_gradient(self._values(inputs))
         alive = _reduce.alive(where, values.shape, inputs.weight, inputs.mask)
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self)):
             # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
-            return _reduce.disarmed(inputs, alive, axis, _reduce.defused, _reduce.defused)
+            return _reduce.disarmed(inputs, alive, axis, _reduce.defused)
         if inputs.weight is not None:
             # A weight of 0 may be differentiated, and with it the derivative of its sample.
             alive |= jnp.isfinite(values)
-        return _reduce.disarmed(inputs, alive, axis, _reduce.guarded, _reduce.guarded)
+        return _reduce.disarmed(inputs, alive, axis, _reduce.guarded)
 
     def _values(self, inputs: Inputs) -> Array:
         found = self._call(inputs)

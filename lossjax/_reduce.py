@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -126,13 +126,10 @@ def entries(
     return jnp.any(rows, grown, keepdims=True) if grown else rows
 
 
-Disarm: TypeAlias = Callable[[Array, Array], Array]
-
-
 def disarmed(
-    inputs: Inputs, alive: Array, axis: Axis, of_true: Disarm, of_pred: Disarm | None = None
+    inputs: Inputs, alive: Array, axis: Axis, disarm: Callable[[Array, Array], Array]
 ) -> Inputs:
-    """The inputs with `of_true(x, alive)` and `of_pred(x, alive)` for their arrays x of floats.
+    """The inputs with `disarm(x, alive)` for every array x of floats.
 
     `alive` comes as one entry a value and is handed on as one for each entry of x.
     """
@@ -141,12 +138,11 @@ def disarmed(
     if isinstance(t, jax.Array) and isinstance(p, jax.Array) and _is_float(t):
         like = _check.joint_shape(t.shape, p.shape)
 
-    def of(disarm: Disarm, x: Array) -> Array:
+    def leaf(x: Array) -> Array:
         rows = entries(alive, x.shape, axis, like) if _is_float(x) else None
         return x if rows is None else disarm(x, rows)
 
-    t = jax.tree.map(functools.partial(of, of_true), t)
-    p = p if of_pred is None else jax.tree.map(functools.partial(of, of_pred), p)
+    t, p = jax.tree.map(leaf, (t, p))
     return inputs._replace(y_true=t, y_pred=p)
 
 
