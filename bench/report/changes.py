@@ -4,14 +4,15 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from bench import compare
 from bench.record import Record
-from bench.report.charts import Figure, plotted, table_of
-from bench.report.data import WEIGHTED
-from bench.report.sections import Section, placed
+from bench.report.charts import Figure
+from bench.report.data import WEIGHTED, device_label
+from bench.report.sections import Section, dots
 
 LOOKS = {compare.WORSE: 1, compare.SAME: 8, compare.BETTER: 4}  # red, grey, green
 
@@ -37,26 +38,20 @@ def _section(old: Record, new: Record, number: int) -> Section | None:
         before, now = (record.versions.get(name, "absent") for record in (old, new))
         if before != now:
             facts.append(f"{name}: {before} before, {now} now.")
-    frame = pd.DataFrame([{**dataclasses.asdict(c), "value": c.factor} for c in found])
-    frame["label"] = frame["case"].str.removesuffix("()")
-    frame["elements"] = frame["shape"].map(math.prod)
+    frame = pd.DataFrame(
+        {
+            **dataclasses.asdict(c),
+            **{"label": c.case.removesuffix("()"), "elements": math.prod(c.shape), "error": None},
+            **{"weights": WEIGHTED[c.weighting], "device": device_label(new)},
+            **{"value": c.factor, "series": c.verdict},
+        }
+        for c in found
+    )
     sampled = frame[frame["low"].notna() & frame["verdict"].isin([*LOOKS])]
-    figures: list[Figure] = []
-    for (weighting, dtype, quantity), some in sampled.groupby(
-        ["weighting", "dtype", "quantity"], sort=False
-    ):
-        numbers = (str(n + 1) for n in (number, len(figures)) if n)
-        points, notes = placed(some)
-        plot = plotted(
-            "-".join(["changes", new.command, *numbers]),
-            f"Change of {quantity}: {WEIGHTED[weighting]}, {dtype}",
-            "new / old",
-            points.rename(columns={"verdict": "series"}),
-            notes=notes,
-            looks=LOOKS,
-            largest_first=True,
-        )
-        figures.append(Figure(plot, table_of(plot)))
+    name = f"changes-{new.command}" + (f"-{number + 1}" if number else "")
+    title = f"Change of {frame['quantity'].iloc[0]}"
+    more: Any = {"looks": LOOKS, "largest_first": True}
+    figures = [*dots(sampled, "value", name, title, "new / old", **more)]
     cells = pd.DataFrame(
         [(c.verdict, *c.cells) for c in found], columns=["verdict", *compare.HEADER]
     )

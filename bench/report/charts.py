@@ -22,7 +22,7 @@ GLYPHS = "●■▲◆▼✚◀▶●■"  # what looks like these
 LIGHT = {"ink": "#1f2430", "muted": "#667085", "grid": "#dfe3ea"}
 PAGE = {name: f"var(--{name})" for name in LIGHT}
 TICKS = [0, *(digit * 10.0**power for power in range(-2, 6) for digit in (1, 2, 5))]
-AXIS: Any = {"grid": True, "labelExpr": "format(datum.value, ',.3~r')", "labelOverlap": "greedy"}
+AXIS: Any = {"grid": True, "labelExpr": "format(datum.value, ',.5~r')", "labelOverlap": "greedy"}
 NUMBERS = ["value", "low", "high"]
 
 

@@ -94,15 +94,12 @@ def dots(
     frame: pd.DataFrame, number: str, name: str, title: str, axis: str, *but: str, **more: Any
 ) -> Iterator[Figure]:
     """A plot for each weighting, dtype and device but for those named, with a panel a shape."""
-    held = frame[frame[number].notna() | frame["error"].notna()]
-    held = held.rename(columns={number: "value", f"{number} low": "low", f"{number} high": "high"})
-    keys = [key for key in ALIKE if key not in but]
-    for _, some in held.groupby(keys, sort=False):
+    frame = frame[frame[number].notna() | frame["error"].notna()]
+    for some, known in _plots(frame, number, name, title, [k for k in ALIKE if k not in but]):
         points, notes = placed(some)
         if not points["device"].iloc[0]:  # programs for devices that are not here
             points["panel"] = points["target"] + ", " + points["panel"]
-        named = f"{title}: {scope(some, keys)}"
-        plot = plotted(slug(name, some, frame, keys), named, axis, points, notes=notes, **more)
+        plot = plotted(*known, axis, points, notes=notes, **more)
         yield Figure(plot, table_of(plot))
 
 
@@ -110,14 +107,28 @@ def curves(
     frame: pd.DataFrame, number: str, name: str, title: str, axis: str, **more: Any
 ) -> Iterator[Figure]:
     """A plot for each weighting, dtype and device."""
-    for _, some in frame[frame[number].notna()].groupby(ALIKE, sort=False):
-        points = some.rename(columns={number: "value"}).sort_values(["panel", "x"], kind="stable")
-        named = f"{title}: {scope(some)}"
-        plot = plotted(slug(name, some, frame, ALIKE), named, axis, points, **more)
+    frame = frame[frame[number].notna()].sort_values(["panel", "x"], kind="stable")
+    for some, known in _plots(frame, number, name, title, ALIKE):
+        plot = plotted(*known, axis, some, **more)
         # Neither nothing, which has no logarithm, nor one size is a curve.
         held = plot.points[plot.points["value"] > 0]
         held = held[held.groupby(["panel", "series"])["x"].transform("nunique") > 1]
         yield Figure(plot._replace(points=held) if len(held) else None, table_of(plot))
+
+
+def _plots(
+    frame: pd.DataFrame, number: str, name: str, title: str, keys: list[str]
+) -> Iterator[tuple[pd.DataFrame, tuple[str, str]]]:
+    """The points of each plot, its name among all that are made of `frame`, and its title."""
+    frame = frame.rename(
+        columns={number: "value", f"{number} low": "low", f"{number} high": "high"}
+    )
+    devices = list(frame["device"].unique())
+    for _, some in frame.groupby(keys, sort=False):
+        words = {key: PLAIN.get(some[key].iloc[0], some[key].iloc[0]) for key in keys}
+        words["device"] = str(devices.index(words["device"]) + 1) if len(devices) > 1 else ""
+        slug = "-".join([name, *filter(None, words.values())])
+        yield some, (slug, f"{title}: {scope(some, keys)}")
 
 
 def placed(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -127,14 +138,6 @@ def placed(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     found = pd.DataFrame([place[pair] for pair in pairs], frame.index, ["panel", "row"])
     order = frame["elements"].sort_values(ascending=False, kind="stable").index
     return frame.join(found).loc[order], notes
-
-
-def slug(name: str, some: pd.DataFrame, frame: pd.DataFrame, keys: Sequence[str]) -> str:
-    """The name of a plot among all that are made of `frame`."""
-    devices = list(frame["device"].unique())
-    words = {key: PLAIN.get(some[key].iloc[0], some[key].iloc[0]) for key in keys}
-    words["device"] = str(devices.index(words["device"]) + 1) if len(devices) > 1 else ""
-    return "-".join([name, *filter(None, words.values())])
 
 
 def section(
