@@ -17,7 +17,7 @@ from PIL import Image
 
 from bench.cases import loss_classes
 from lossjax import Loss, inspect, losses, testing
-from lossjax._base import listed
+from lossjax.core.registry import listed
 
 PAGE = Path(__file__).parent / "gallery.md"
 PICTURES = PAGE.parent / "gallery"

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from lossjax import devices as devices
 from lossjax import losses
-from lossjax._base import Loss, static
-from lossjax._checked import checked
-from lossjax._reduce import Total
+from lossjax.checked import checked
+from lossjax.core.loss import Loss, static
+from lossjax.core.reduce import Total
 from lossjax.kernels import per_token
 from lossjax.kernels.chunked_linear import chunked_linear
 from lossjax.kernels.linear_cross_entropy import linear_cross_entropy

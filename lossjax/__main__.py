@@ -16,8 +16,9 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from lossjax import inspect, losses
-from lossjax._base import Loss, class_of, classes, listed
-from lossjax._check import cut, shown
+from lossjax.core.loss import Loss
+from lossjax.core.registry import class_of, classes, listed
+from lossjax.core.texts import cut, shown
 from lossjax.inspect._report import SEVERITIES
 from lossjax.inspect._table import Shown, Table, rich
 from lossjax.testing import DOMAINS

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from lossjax import _check
+from lossjax.core.texts import nearest
 from lossjax.devices import _targets
 from lossjax.devices._program import Program
 from lossjax.devices._targets import TARGETS, Target
@@ -199,7 +199,7 @@ def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | Non
     known = ", ".join(map(repr, (*_PLATFORMS, *TARGETS)))
     raise ValueError(
         f"lossjax.devices.cost: device must be None, a jax.Device or one of {known}, "
-        f"got {device!r}.{_check.nearest(device, (*_PLATFORMS, *TARGETS))}"
+        f"got {device!r}.{nearest(device, (*_PLATFORMS, *TARGETS))}"
     )
 
 

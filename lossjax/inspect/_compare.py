@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax._config import resolved
+from lossjax.core.config import resolved
 from lossjax.inspect import _subject
 from lossjax.inspect._case import attempt, where
 from lossjax.inspect._table import Shown, Table, number

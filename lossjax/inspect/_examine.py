@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check
-from lossjax._config import resolved
+from lossjax.core.check import array
+from lossjax.core.config import resolved
 from lossjax.inspect import _subject, probes
 from lossjax.inspect._case import Case, attempt, differ, is_finite, raised, rows, where
 from lossjax.inspect._report import Finding, Report
@@ -43,7 +43,7 @@ def check(
     found = resolved("check", loss)
     y_true, y_pred, source = _subject.data("check", found, y_true, y_pred, domain)
     _single(y_pred)
-    t, p = _check.array("check", "y_true", y_true), _check.array("check", "y_pred", y_pred)
+    t, p = array("check", "y_true", y_true), array("check", "y_pred", y_pred)
     if not p.ndim or len(p) < 2:
         raise ValueError(f"check: y_pred needs 2 samples at least, got shape {p.shape}.")
     if not jnp.issubdtype(p.dtype, jnp.floating):

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _reduce
-from lossjax._base import Loss
-from lossjax._config import resolved
-from lossjax._types import Input, Reduction
+from lossjax.core import reduce
+from lossjax.core.config import resolved
+from lossjax.core.loss import Loss
+from lossjax.core.types import Input, Reduction
 from lossjax.inspect import _subject
 from lossjax.inspect._table import Shown, Table, number
 
@@ -199,12 +199,12 @@ def _parts(loss: Loss, t: Any, p: Any, weight: Any, mask: Any) -> _Parts:
     values, weight, mask = loss._evaluate(t, p, weight, mask)
     if type(loss).__call__ is not Loss.__call__:
         return _Parts(values, weight, mask, why=f"{where} reduces in a way of its own")
-    terms, aligned_weight, aligned_mask = _reduce.weigh(where, values, weight, mask)
+    terms, aligned_weight, aligned_mask = reduce.weigh(where, values, weight, mask)
     parts = _Parts(values, aligned_weight, aligned_mask, terms)
     if loss.reduction in (None, "none") or terms.shape in ((), (0,)):
         one = "values" if loss.reduction in (None, "none") else "a single value, or none,"
         return dataclasses.replace(parts, why=f"{one} returned as they are, not reduced")
-    total = _reduce.total(where, values, weight, mask, loss.reduction)
+    total = reduce.total(where, values, weight, mask, loss.reduction)
     why = _why(loss.reduction, terms, aligned_weight, aligned_mask)
     return dataclasses.replace(parts, numerator=total.sum, denominator=total.weight, why=why)
 

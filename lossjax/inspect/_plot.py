@@ -9,10 +9,12 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check, losses
-from lossjax._base import Loss
-from lossjax._config import resolved
-from lossjax._types import Array, Input
+from lossjax import losses
+from lossjax.core import check
+from lossjax.core.config import resolved
+from lossjax.core.loss import Loss
+from lossjax.core.texts import nearest
+from lossjax.core.types import Array, Input
 from lossjax.inspect import _picture, _subject
 from lossjax.inspect._case import raised
 from lossjax.inspect._explain import explain, position
@@ -128,7 +130,7 @@ def plot(loss: Any, *, domain: str | None = None, **family: Sequence[float]) -> 
     if domain not in _LINES:
         raise ValueError(
             f"plot: no curve for {_subject.name_of(found)}: domain must be one of "
-            f"{tuple(_LINES)}, got {domain!r}.{_check.nearest(domain, _LINES)}"
+            f"{tuple(_LINES)}, got {domain!r}.{nearest(domain, _LINES)}"
         )
     lines = _LINES[domain]
     if isinstance(found, losses.CosineSimilarity) or found is losses.cosine_similarity:
@@ -156,7 +158,7 @@ def _family(loss: Any, family: dict[str, Sequence[float]]) -> Iterator[tuple[str
     if not family:
         yield "", loss
         return
-    columns = [_check.curves("plot", name, values) for name, values in family.items()]
+    columns = [check.curves("plot", name, values) for name, values in family.items()]
     if len(lengths := set(map(len, columns))) > 1:
         raise ValueError(
             f"plot: hyperparameters that vary together need sequences of one length, got "
@@ -164,7 +166,7 @@ def _family(loss: Any, family: dict[str, Sequence[float]]) -> Iterator[tuple[str
         )
     if isinstance(loss, Loss):
         for name in family:
-            _check.choice("plot", "the hyperparameter", name, tuple(loss.hyperparameters()))
+            check.choice("plot", "the hyperparameter", name, tuple(loss.hyperparameters()))
     for row in zip(*columns, strict=True):
         changed = dict(zip(family, row, strict=True))
         is_loss = isinstance(loss, Loss)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
-from lossjax import _check
+from lossjax.core import check
 from lossjax.inspect._table import Shown, Table
 
 Severity: TypeAlias = Literal["skipped", "ok", "note", "warning", "error"]
@@ -54,7 +54,7 @@ class Report(Shown):
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of this severity and of worse ones."""
-        _check.choice("Report", "severity", severity, SEVERITIES)
+        check.choice("Report", "severity", severity, SEVERITIES)
         least = SEVERITIES.index(severity)
         return tuple(f for f in self.findings if SEVERITIES.index(f.severity) >= least)
 

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from lossjax import _check, testing
-from lossjax._base import Loss, class_of, first_paragraph, static
-from lossjax._types import Reduction
+from lossjax import testing
+from lossjax.core import check
+from lossjax.core.loss import Loss, static
+from lossjax.core.registry import class_of, first_paragraph
+from lossjax.core.types import Reduction
 
 # Tried in turn for a function of which nothing is known.
 _GUESSES = ("real", "binary", "distribution", "label logits", "label")
@@ -69,7 +71,7 @@ def data(
     if y_true is not None:
         return y_true, y_pred, "the data given"
     if domain is not None:
-        _check.choice(where, "domain", domain, tuple(testing.DOMAINS))
+        check.choice(where, "domain", domain, tuple(testing.DOMAINS))
     domain = domain or domain_of(loss)
     for guess in (domain,) if domain else _GUESSES:
         if guess not in testing.DOMAINS:

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import jax
 from jax import numpy as jnp
 
-from lossjax import _numerics
-from lossjax._fusion import partials, settle
-from lossjax._types import Array
+from lossjax.core.types import Array
+from lossjax.math.elementwise import finite, pick, xmuly
+from lossjax.math.fusion import partials, settle
 
 Name: TypeAlias = str | None
 Pair: TypeAlias = tuple[Array, Array]
@@ -45,9 +45,9 @@ def _minus(z: Array, m: Array) -> Array:
     """z - m, and 0 where both are inf: an infinite logit has won.
 
     Not as a `where` with a 0: that constant would be kept as an array of the size of z. z comes
-    second because a NaN that comes first is dropped: see `_fusion`.
+    second because a NaN that comes first is dropped: see `fusion`.
     """
-    m = _numerics.finite(m)
+    m = finite(m)
     return jnp.minimum(m, z) - m
 
 
@@ -86,7 +86,7 @@ def _label_logit(labels: Array, z: Array, axis_name: Name) -> Pair:
     here = labels
     if axis_name is not None:
         here = labels - jax.lax.axis_index(axis_name) * z.shape[-1]
-    picked, found = _numerics.pick(z, here, -1)
+    picked, found = pick(z, here, -1)
     if axis_name is not None:
         picked = jax.lax.psum(jnp.where(found, picked, 0), axis_name)
     picked = jnp.where(valid(labels, z, axis_name)[:, None], picked[:, None], m)
@@ -133,7 +133,7 @@ def target_entropy(axis_name: Name, t: Array, z: Array) -> Pair:
     m = largest(z, axis_name)
     shifted = _minus(z, m)
     log_s = jnp.log(total(jnp.exp(shifted), axis_name))
-    entropy = -total(_numerics.xmuly(t, shifted - log_s[:, None]), axis_name)
+    entropy = -total(xmuly(t, shifted - log_s[:, None]), axis_name)
     return settle(entropy), log_s + m[:, 0]
 
 
@@ -142,19 +142,19 @@ def _target_entropy_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> tuple
     (t, z), (dt, dz) = primals, tangents
     p, log_p = softmax(axis_name, z), log_softmax(axis_name, z)
     slope = total(t, axis_name)[:, None] * p - t
-    change = total(slope * dz - dt * _numerics.finite(log_p), axis_name)
+    change = total(slope * dz - dt * finite(log_p), axis_name)
     return target_entropy(axis_name, t, z), (change, total(p * dz, axis_name))
 
 
 def _entropy_change(dz: Array, out: Array, axis_name: Name, z: Array) -> Array:
-    p, log_p = softmax(axis_name, z), _numerics.finite(log_softmax(axis_name, z))
+    p, log_p = softmax(axis_name, z), finite(log_softmax(axis_name, z))
     return -total(p * (log_p + out[:, None]) * dz, axis_name)
 
 
 @partials(_entropy_change, static=1)
 def entropy(axis_name: Name, z: Array) -> Array:
     """-Σ p log p of p = softmax(z)."""
-    return -total(_numerics.xmuly(softmax(axis_name, z), log_softmax(axis_name, z)), axis_name)
+    return -total(xmuly(softmax(axis_name, z), log_softmax(axis_name, z)), axis_name)
 
 
 def first_largest(z: Array, axis_name: Name) -> Array:

@@ -8,10 +8,11 @@ from typing import Any
 
 from jax import numpy as jnp
 
-from lossjax import _numerics
-from lossjax._fusion import settle
-from lossjax._types import Array, Hyper
+from lossjax.core.types import Array, Hyper
 from lossjax.kernels import _vocabulary as vocabulary
+from lossjax.math.elementwise import focal as focal_entropy
+from lossjax.math.elementwise import xmuly
+from lossjax.math.fusion import settle
 
 __all__ = ["focal", "jensen_shannon", "kl_divergence", "log_probability", "reverse_kl_divergence"]
 
@@ -66,7 +67,7 @@ def _softened(teacher: Array, logits: Array, temperature: Hyper, axis_name: str 
 
 
 def _divergence(log_p: Array, log_q: Array, axis_name: str | None) -> Array:
-    return settle(vocabulary.total(_numerics.xmuly(jnp.exp(log_p), log_p - log_q), axis_name))
+    return settle(vocabulary.total(xmuly(jnp.exp(log_p), log_p - log_q), axis_name))
 
 
 def focal(
@@ -80,7 +81,7 @@ def focal(
     entropy, _, _ = vocabulary.label_entropy(axis_name, labels, logits)
     gamma = jnp.asarray(gamma, logits.dtype)
     exists = vocabulary.valid(labels, logits, axis_name)
-    return jnp.where(exists, _numerics.focal(0, -jnp.where(exists, entropy, 1), gamma), 0)
+    return jnp.where(exists, focal_entropy(0, -jnp.where(exists, entropy, 1), gamma), 0)
 
 
 def log_probability(

@@ -1,9 +1,9 @@
 """Every loss, as class and as function: the names, arguments and meaning of `keras.losses`."""
 
-from lossjax._base import Loss as Loss
-from lossjax._config import deserialize as deserialize
-from lossjax._config import get as get
-from lossjax._config import serialize as serialize
+from lossjax.core.config import deserialize as deserialize
+from lossjax.core.config import get as get
+from lossjax.core.config import serialize as serialize
+from lossjax.core.loss import Loss as Loss
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.probabilistic import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403

@@ -4,11 +4,13 @@ from typing import ClassVar
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics, _reduce, _rows
-from lossjax._base import Loss
-from lossjax._fusion import elementwise, looped, partials, settle
-from lossjax._reduce import Inputs
-from lossjax._types import Array, Input
+from lossjax.core import check, reduce
+from lossjax.core.loss import Loss
+from lossjax.core.reduce import Inputs
+from lossjax.core.types import Array, Input
+from lossjax.math import softmax
+from lossjax.math.elementwise import floored, mean, xmuly
+from lossjax.math.fusion import elementwise, looped, partials, settle
 
 __all__ = [
     "CategoricalHinge",
@@ -27,30 +29,30 @@ def _shortfall(
 
     `where` are the labels by which it is decided whether they are to be read so.
     """
-    y_true, y_pred = _check.pair(name, y_true, y_pred)
+    y_true, y_pred = check.pair(name, y_true, y_pred)
     # t² - t is 0 for labels 0 and 1 alone
     t = y_true if where is None else jnp.where(where, y_true, 1)
     binary = jnp.max(looped(jnp.abs(t * t - t)), initial=0) == 0
-    mean = _numerics.mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
+    values = mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
     # 1 - 1 * -inf is counted as the largest number; its square overflows by itself.
-    return settle(mean) if power == 1 else mean
+    return settle(values) if power == 1 else values
 
 
 @elementwise(static=1)
 def _hinge(power: int, t: Array, p: Array, binary: Array) -> Array:
-    score = _numerics.xmuly(t * (1 + binary) - binary, p)
-    return _numerics.floored(0.0, 1 - score) if power == 1 else _squared_part(1 - score)
+    score = xmuly(t * (1 + binary) - binary, p)
+    return floored(0.0, 1 - score) if power == 1 else _squared_part(1 - score)
 
 
 def _squared_part_by_x(dx: Array, _: Array, x: Array) -> Array:
-    m = _numerics.floored(0.0, x)
+    m = floored(0.0, x)
     return dx * m + dx * m  # 2 m overflows where m is the largest number
 
 
 @partials(_squared_part_by_x)
 def _squared_part(x: Array) -> Array:
     """max(0, x)²."""
-    m = _numerics.floored(0.0, x)
+    m = floored(0.0, x)
     return m * m
 
 
@@ -82,15 +84,15 @@ class _Margin(Loss):
     def _weighed(self, inputs: Inputs) -> Inputs:
         """A label that does not count does not decide how the others are read."""
         name, shape, t = type(self).__name__, self._shape(inputs), inputs.y_true
-        like = _check.joint_shape(t.shape, inputs.y_pred.shape)
+        like = check.joint_shape(t.shape, inputs.y_pred.shape)
         where = jnp.ones((), bool)
         if inputs.mask is not None:
-            alive = _reduce.alive(name, shape, None, inputs.mask)
-            rows = _reduce.entries(alive, t.shape, -1, like)
+            alive = reduce.alive(name, shape, None, inputs.mask)
+            rows = reduce.entries(alive, t.shape, -1, like)
             where = where if rows is None else rows
         if inputs.weight is not None:  # of a weight of 0, only one that is not finite
-            alive = _reduce.alive(name, shape, inputs.weight, None)
-            rows = _reduce.entries(alive, t.shape, -1, like)
+            alive = reduce.alive(name, shape, inputs.weight, None)
+            rows = reduce.entries(alive, t.shape, -1, like)
             where = where if rows is None else where & (rows | jnp.isfinite(t))
         return super()._weighed(inputs._replace(where=where))
 
@@ -139,14 +141,14 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     >>> print(categorical_hinge([[1.0, 0.0]], [[0.5, 2.0]]))
     [2.5]
     """
-    y_true, y_pred = _check.pair("categorical_hinge", y_true, y_pred)
-    positive = jnp.sum(_numerics.xmuly(y_true, y_pred), -1)
-    rival = _rows.largest_of(_rivalry, -1, *jnp.broadcast_arrays(y_true, y_pred))
-    return _numerics.floored(0.0, settle(1 + rival - positive))
+    y_true, y_pred = check.pair("categorical_hinge", y_true, y_pred)
+    positive = jnp.sum(xmuly(y_true, y_pred), -1)
+    rival = softmax.largest_of(_rivalry, -1, *jnp.broadcast_arrays(y_true, y_pred))
+    return floored(0.0, settle(1 + rival - positive))
 
 
 def _rivalry(t: Array, p: Array) -> Array:
-    return _numerics.xmuly(1 - t, p)
+    return xmuly(1 - t, p)
 
 
 class CategoricalHinge(Loss):

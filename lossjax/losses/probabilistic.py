@@ -5,10 +5,29 @@ import warnings
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics, _reduce, _rows
-from lossjax._base import Loss, leaf, static
-from lossjax._fusion import elementwise, looped, settle
-from lossjax._types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
+from lossjax.core import check, reduce
+from lossjax.core.loss import Loss, leaf, static
+from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
+from lossjax.math import softmax
+from lossjax.math.elementwise import (
+    EPSILON,
+    binary_cross_entropy,
+    binary_focal,
+    box_cox,
+    divergence,
+    focal,
+    log1p,
+    mean,
+    pick,
+    power,
+    probability,
+    quotient,
+    share,
+    surprise,
+    weighted_cross_entropy,
+    xmuly,
+)
+from lossjax.math.fusion import elementwise, looped, settle
 
 __all__ = [
     "BinaryCrossentropy",
@@ -29,7 +48,7 @@ __all__ = [
     "sparse_categorical_crossentropy",
 ]
 
-_EPS = _numerics.EPSILON
+_EPS = EPSILON
 
 
 def kl_divergence(y_true: Input, y_pred: Input) -> Array:
@@ -48,13 +67,13 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
     >>> print(kl_divergence([[0.5, 0.5]], [[0.25, 0.75]]).round(4))
     [0.1438]
     """
-    y_true, y_pred = _check.pair("kl_divergence", y_true, y_pred)
+    y_true, y_pred = check.pair("kl_divergence", y_true, y_pred)
     return jnp.sum(looped(_kl_divergence(y_true, y_pred)), -1)
 
 
 @elementwise()
 def _kl_divergence(t: Array, p: Array) -> Array:
-    return _numerics.divergence(_numerics.share(t), _numerics.share(p))
+    return divergence(share(t), share(p))
 
 
 class KLDivergence(Loss):
@@ -78,8 +97,8 @@ def poisson(y_true: Input, y_pred: Input) -> Array:
     >>> print(poisson([[1.0, 2.0]], [[1.0, 1.0]]))
     [1.]
     """
-    y_true, y_pred = _check.pair("poisson", y_true, y_pred)
-    return _numerics.mean(_poisson(y_true, y_pred), -1)
+    y_true, y_pred = check.pair("poisson", y_true, y_pred)
+    return mean(_poisson(y_true, y_pred), -1)
 
 
 @elementwise()
@@ -126,13 +145,13 @@ def binary_crossentropy(
     [1.0397]
     """
     where = "binary_crossentropy"
-    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_shape(where, y_true, y_pred)
+    check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = check.same_shape(where, y_true, y_pred)
     smoothing = _amount(label_smoothing, p.dtype)
     weights = {"pos_weight": pos_weight, "label_weight": label_weight}
-    factors = [_check.factor(where, name, weight, p) for name, weight in weights.items()]
+    factors = [check.factor(where, name, weight, p) for name, weight in weights.items()]
     entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
-    return settle(_numerics.mean(entropy, axis))
+    return settle(mean(entropy, axis))
 
 
 @elementwise(static=1)
@@ -148,9 +167,9 @@ def _binary_crossentropy(
     if not from_logits:
         entropy = _binary_entropy(t if pos_weight is None else pos_weight * t, u, p)
     elif pos_weight is None:
-        entropy = _numerics.binary_cross_entropy(t, u, p)
+        entropy = binary_cross_entropy(t, u, p)
     else:
-        entropy = _numerics.weighted_cross_entropy(pos_weight * t, u, p)
+        entropy = weighted_cross_entropy(pos_weight * t, u, p)
     return entropy if label_weight is None else label_weight * entropy
 
 
@@ -169,8 +188,8 @@ def _classes(t: Array) -> int:
 
 
 def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
-    p = _numerics.probability(p)
-    return -(t * jnp.log(p) + u * _numerics.log1p(-p))
+    p = probability(p)
+    return -(t * jnp.log(p) + u * log1p(-p))
 
 
 class BinaryCrossentropy(Loss):
@@ -213,14 +232,14 @@ def binary_focal_crossentropy(
     [0.4765]
     """
     where = "binary_focal_crossentropy"
-    _check.within(where, "alpha", alpha, "[0, 1]")
-    _check.within(where, "gamma", gamma, "[0, inf)")
-    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_shape(where, y_true, y_pred)
+    check.within(where, "alpha", alpha, "[0, 1]")
+    check.within(where, "gamma", gamma, "[0, inf)")
+    check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = check.same_shape(where, y_true, y_pred)
     how = (bool(from_logits), bool(apply_class_balancing), _known(gamma))
     hyper = (jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype))
     smoothing = _amount(label_smoothing, p.dtype)
-    return settle(_numerics.mean(_binary_focal(how, t, p, *hyper, smoothing), axis))
+    return settle(mean(_binary_focal(how, t, p, *hyper, smoothing), axis))
 
 
 def _known(gamma: Hyper) -> float:
@@ -242,10 +261,10 @@ def _binary_focal(
     from_logits, balanced, n = how
     t, u = _smooth(t, smoothing, 2), _smooth(1 - t, smoothing, 2)
     if from_logits:
-        focal = _numerics.binary_focal(n, t, u, p, gamma)
+        focal = binary_focal(n, t, u, p, gamma)
     else:
         wrongness = t * (1 - p) + u * p  # 1 - p_t, with the digits that 1 - p_t loses
-        focal = _numerics.power(wrongness, n or gamma) * _binary_entropy(t, u, p)
+        focal = power(wrongness, n or gamma) * _binary_entropy(t, u, p)
     return focal * (t * alpha + u * (1 - alpha)) if balanced else focal
 
 
@@ -288,23 +307,23 @@ def categorical_crossentropy(
     [0.2877]
     """
     where = "categorical_crossentropy"
-    _check.not_bool(where, axis)
-    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_shape(where, y_true, y_pred)
+    check.not_bool(where, axis)
+    check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = check.same_shape(where, y_true, y_pred)
     _warn_of_one_class(where, p)
     smoothing = _amount(label_smoothing, p.dtype)
     loss = functools.partial(_cross_entropy, bool(from_logits), _classes(t))
-    return _rows.normalised(_normaliser(from_logits), loss, axis, p, t, smoothing)
+    return softmax.normalised(_normaliser(from_logits), loss, axis, p, t, smoothing)
 
 
-def _normaliser(from_logits: bool) -> _rows.Normaliser:
-    return _rows.SOFTMAX if from_logits else _rows.SHARE
+def _normaliser(from_logits: bool) -> softmax.Normaliser:
+    return softmax.SOFTMAX if from_logits else softmax.SHARE
 
 
 def _cross_entropy(
     is_log: bool, classes: int, q: Array, t: Array, smoothing: Array | None
 ) -> Array:
-    return _smooth(t, smoothing, classes) * _numerics.surprise(q if is_log else jnp.log(q))
+    return _smooth(t, smoothing, classes) * surprise(q if is_log else jnp.log(q))
 
 
 def _warn_of_one_class(where: str, p: Array) -> None:
@@ -319,7 +338,7 @@ def _warn_of_one_class(where: str, p: Array) -> None:
 
 
 def _clipped_share(p: Array, total: Array) -> Array:
-    return jnp.clip(_numerics.quotient(p, total), _EPS, 1 - _EPS)
+    return jnp.clip(quotient(p, total), _EPS, 1 - _EPS)
 
 
 class CategoricalCrossentropy(Loss):
@@ -357,17 +376,17 @@ def categorical_focal_crossentropy(
     [0.018]
     """
     where = "categorical_focal_crossentropy"
-    _check.not_bool(where, axis)
-    _check.within(where, "alpha", alpha, "[0, inf)")
-    _check.within(where, "gamma", gamma, "[0, inf)")
-    _check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = _check.same_rank(where, *_check.pair(where, y_true, y_pred), axis)
+    check.not_bool(where, axis)
+    check.within(where, "alpha", alpha, "[0, inf)")
+    check.within(where, "gamma", gamma, "[0, inf)")
+    check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
+    t, p = check.same_rank(where, *check.pair(where, y_true, y_pred), axis)
     _warn_of_one_class(where, p)
     alpha = jnp.asarray(alpha, p.dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
     hyper = (jnp.asarray(gamma, p.dtype), alpha, _amount(label_smoothing, p.dtype))
     loss = functools.partial(_focal, bool(from_logits), _known(gamma), _classes(t))
-    return _rows.normalised(_normaliser(from_logits), loss, axis, p, t, *hyper)
+    return softmax.normalised(_normaliser(from_logits), loss, axis, p, t, *hyper)
 
 
 def _focal(
@@ -381,12 +400,12 @@ def _focal(
     smoothing: Array | None,
 ) -> Array:
     if is_log:
-        focal = _numerics.focal(n, q, gamma)
+        entropy = focal(n, q, gamma)
     else:
         # q is clipped: no zero to the power of a traced gamma
-        wrongness = _numerics.power(1 - q, n) if n else jnp.exp(gamma * _numerics.log1p(-q))
-        focal = wrongness * -jnp.log(q)
-    return _numerics.xmuly(alpha * _smooth(t, smoothing, classes), focal)
+        wrongness = power(1 - q, n) if n else jnp.exp(gamma * log1p(-q))
+        entropy = wrongness * -jnp.log(q)
+    return xmuly(alpha * _smooth(t, smoothing, classes), entropy)
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -428,18 +447,18 @@ def sparse_categorical_crossentropy(
     [0.2877 0.6931]
     """
     where = "sparse_categorical_crossentropy"
-    p = _check.prediction(where, y_pred)
-    _check.class_axis(where, p, axis)
-    labels = _check.aligned_labels(where, y_true, p, axis)
-    ignore_class = _check.ignored(where, ignore_class)
+    p = check.prediction(where, y_pred)
+    check.class_axis(where, p, axis)
+    labels = check.aligned_labels(where, y_true, p, axis)
+    ignore_class = check.ignored(where, ignore_class)
     valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
-        valid &= ~_check.is_among(labels, ignore_class)
-    p = _reduce.guarded(p, jnp.expand_dims(valid, axis))
+        valid &= ~check.is_among(labels, ignore_class)
+    p = reduce.guarded(p, jnp.expand_dims(valid, axis))
     if from_logits:
-        values = _rows.label_cross_entropy(labels, p, axis)
+        values = softmax.label_cross_entropy(labels, p, axis)
     else:
-        picked, _ = _numerics.pick(p, labels, axis)
+        picked, _ = pick(p, labels, axis)
         values = -jnp.log(_clipped_share(picked, jnp.sum(p, axis)))
     return jnp.where(valid, values, 0)
 
@@ -456,8 +475,8 @@ class SparseCategoricalCrossentropy(Loss):
         values = super().call(y_true, y_pred)
         if self.ignore_class is None:
             return values
-        labels = _check.labels("sparse_categorical_crossentropy", y_true)
-        return values, ~_check.is_among(labels.reshape(values.shape), self.ignore_class)
+        labels = check.labels("sparse_categorical_crossentropy", y_true)
+        return values, ~check.is_among(labels.reshape(values.shape), self.ignore_class)
 
 
 def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper) -> Array:
@@ -481,14 +500,14 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     [1.]
     """
     where = "categorical_generalized_cross_entropy"
-    _check.within(where, "q", q, "(0, inf)")
-    p = _check.prediction(where, y_pred)
-    _check.class_axis(where, p, -1)
-    labels = _check.aligned_labels(where, y_true, p, -1)
+    check.within(where, "q", q, "(0, inf)")
+    p = check.prediction(where, y_pred)
+    check.class_axis(where, p, -1)
+    labels = check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
-    picked, exists = _numerics.pick(p, labels, -1)
-    picked = _reduce.guarded(picked, exists)
-    return jnp.where(exists, _numerics.box_cox(picked, q), 1 / q)
+    picked, exists = pick(p, labels, -1)
+    picked = reduce.guarded(picked, exists)
+    return jnp.where(exists, box_cox(picked, q), 1 / q)
 
 
 class CategoricalGeneralizedCrossEntropy(Loss):

@@ -2,10 +2,19 @@ r"""Losses of a real-valued error, averaged over the last axis."""
 
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics
-from lossjax._base import Loss, leaf
-from lossjax._fusion import elementwise
-from lossjax._types import Array, Hyper, Input
+from lossjax.core import check
+from lossjax.core.loss import Loss, leaf
+from lossjax.core.types import Array, Hyper, Input
+from lossjax.math.elementwise import (
+    EPSILON,
+    absolute,
+    floored,
+    huber_curve,
+    log_of_cosh,
+    mean,
+    squared_log_ratio,
+)
+from lossjax.math.fusion import elementwise
 
 __all__ = [
     "Huber",
@@ -36,8 +45,8 @@ def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_squared_error([[0.0, 1.0]], [[1.0, 3.0]]))
     [2.5]
     """
-    y_true, y_pred = _check.pair("mean_squared_error", y_true, y_pred, align=True)
-    return _numerics.mean(jnp.square(y_pred - y_true), -1)
+    y_true, y_pred = check.pair("mean_squared_error", y_true, y_pred, align=True)
+    return mean(jnp.square(y_pred - y_true), -1)
 
 
 class MeanSquaredError(Loss):
@@ -61,8 +70,8 @@ def mean_absolute_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_absolute_error([[0.0, 1.0]], [[1.0, 3.0]]))
     [1.5]
     """
-    y_true, y_pred = _check.pair("mean_absolute_error", y_true, y_pred, align=True)
-    return _numerics.mean(_numerics.absolute(y_pred - y_true), -1)
+    y_true, y_pred = check.pair("mean_absolute_error", y_true, y_pred, align=True)
+    return mean(absolute(y_pred - y_true), -1)
 
 
 class MeanAbsoluteError(Loss):
@@ -87,9 +96,9 @@ def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_absolute_percentage_error([[2.0, 1.0]], [[1.0, 1.0]]))
     [25.]
     """
-    y_true, y_pred = _check.pair("mean_absolute_percentage_error", y_true, y_pred, align=True)
-    scale = _numerics.floored(_numerics.EPSILON, _numerics.absolute(y_true))
-    return 100.0 * _numerics.mean(_numerics.absolute((y_pred - y_true) / scale), -1)
+    y_true, y_pred = check.pair("mean_absolute_percentage_error", y_true, y_pred, align=True)
+    scale = floored(EPSILON, absolute(y_true))
+    return 100.0 * mean(absolute((y_pred - y_true) / scale), -1)
 
 
 class MeanAbsolutePercentageError(Loss):
@@ -112,14 +121,14 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_squared_logarithmic_error([[0.0]], [[1.0]]).round(4))
     [0.4805]
     """
-    y_true, y_pred = _check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
-    return _numerics.mean(_squared_log_ratio(y_true, y_pred), -1)
+    y_true, y_pred = check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
+    return mean(_squared_log_ratio(y_true, y_pred), -1)
 
 
 @elementwise()
 def _squared_log_ratio(t: Array, p: Array) -> Array:
-    a, b = _numerics.floored(_numerics.EPSILON, p), _numerics.floored(_numerics.EPSILON, t)
-    return _numerics.squared_log_ratio(a, b)
+    a, b = floored(EPSILON, p), floored(EPSILON, t)
+    return squared_log_ratio(a, b)
 
 
 class MeanSquaredLogarithmicError(Loss):
@@ -146,14 +155,14 @@ def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
     >>> print(huber([[0.0, 0.0]], [[1.0, 3.0]], delta=2.0))
     [2.25]
     """
-    _check.within("huber", "delta", delta, "[0, inf]")
-    y_true, y_pred = _check.pair("huber", y_true, y_pred, align=True)
-    return _numerics.mean(_huber(y_true, y_pred, jnp.asarray(delta, y_pred.dtype)), -1)
+    check.within("huber", "delta", delta, "[0, inf]")
+    y_true, y_pred = check.pair("huber", y_true, y_pred, align=True)
+    return mean(_huber(y_true, y_pred, jnp.asarray(delta, y_pred.dtype)), -1)
 
 
 @elementwise()
 def _huber(t: Array, p: Array, delta: Array) -> Array:
-    return _numerics.huber(p - t, delta)
+    return huber_curve(p - t, delta)
 
 
 class Huber(Loss):
@@ -179,13 +188,13 @@ def log_cosh(y_true: Input, y_pred: Input) -> Array:
     >>> print(log_cosh([[0.0]], [[1.0]]).round(4))
     [0.4338]
     """
-    y_true, y_pred = _check.pair("log_cosh", y_true, y_pred, align=True)
-    return _numerics.mean(_log_cosh(y_true, y_pred), -1)
+    y_true, y_pred = check.pair("log_cosh", y_true, y_pred, align=True)
+    return mean(_log_cosh(y_true, y_pred), -1)
 
 
 @elementwise()
 def _log_cosh(t: Array, p: Array) -> Array:
-    return _numerics.log_cosh(p - t)
+    return log_of_cosh(p - t)
 
 
 class LogCosh(Loss):

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _numerics, _reduce
-from lossjax._base import Loss, leaf, static
-from lossjax._fusion import elementwise
-from lossjax._reduce import Inputs, Total
-from lossjax._types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
+from lossjax.core import check, reduce
+from lossjax.core.loss import Loss, leaf, static
+from lossjax.core.reduce import Inputs, Total
+from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
+from lossjax.math.elementwise import EPSILON
+from lossjax.math.fusion import elementwise
 
 __all__ = ["Dice", "Tversky", "dice", "tversky"]
 
@@ -63,7 +64,7 @@ class OverlapTotal:
         if self.weight is not None:
             value = value if counted is None else jnp.where(counted, value, 0)
             return value * self.weight.result()
-        return _reduce.reduce("Total", value, None, counted, self.loss.reduction)
+        return reduce.reduce("Total", value, None, counted, self.loss.reduction)
 
 
 class _Overlap(Loss):
@@ -81,7 +82,7 @@ class _Overlap(Loss):
 
     def call(self, y_true: Any, y_pred: Any, where: Array | None = None) -> Any:
         name = self.fn.__name__
-        y_true, y_pred = _check.pair(name, y_true, y_pred, align=True)
+        y_true, y_pred = check.pair(name, y_true, y_pred, align=True)
         sums = self.sums(_regions(name, y_true, y_pred, self.ignore_class, where))
         value = self.ratio(sums)
         return value if sums.counted is None else (value, sums.counted)
@@ -89,12 +90,12 @@ class _Overlap(Loss):
     def _weighed(self, inputs: Inputs) -> Inputs:
         """A mask that is not one of the values, and weights for all entries, go into the sums."""
         t, p, _, weight, mask = inputs
-        like = _check.joint_shape(t.shape, p.shape)
+        like = check.joint_shape(t.shape, p.shape)
         if like is None:
             return inputs  # which `call` refuses
         values, where = self._shape(inputs), None
-        if mask is not None and not _check.fit_values(values, mask):
-            where = _check.entries(type(self).__name__, "mask", mask, like)
+        if mask is not None and not check.fit_values(values, mask):
+            where = check.entries(type(self).__name__, "mask", mask, like)
             # Weights of rows then count where any entry of the row does.
             mask = None
             if weight is not None and weight.ndim and weight.shape != like:
@@ -104,7 +105,7 @@ class _Overlap(Loss):
             weight = None
         rows = None
         if weight is not None and not values:
-            rows = _reduce.entries(weight.astype(bool), like, ())
+            rows = reduce.entries(weight.astype(bool), like, ())
         if rows is not None:  # of a weight of 0, entries that are not finite are not there
             t, p = (jnp.broadcast_to(y, like) for y in (t, p))
             kept = rows | jnp.isfinite(t + p)
@@ -123,9 +124,9 @@ class _Overlap(Loss):
         if not self._is_of_batch(jnp.ndim(y_pred)):
             return super().without(rows, y_true, y_pred, sample_weight, mask)
         shape = jnp.broadcast_shapes(jnp.shape(y_true), jnp.shape(y_pred))
-        kept = _reduce.leading(rows, len(shape))
+        kept = reduce.leading(rows, len(shape))
         if mask is not None:
-            kept &= _check.entries(type(self).__name__, "mask", mask, shape).astype(bool)
+            kept &= check.entries(type(self).__name__, "mask", mask, shape).astype(bool)
         return y_true, y_pred, sample_weight, jnp.broadcast_to(kept, shape)
 
     def _is_of_batch(self, ndim: int) -> bool:
@@ -141,7 +142,7 @@ class _Overlap(Loss):
     ) -> Any:
         name = type(self).__name__
         t, p, where, weight, kept = self._prepare(y_true, y_pred, sample_weight, mask)
-        t, p = _check.pair(name, t, p, align=True)
+        t, p = check.pair(name, t, p, align=True)
         if not self._is_of_batch(p.ndim):
             return super().total(y_true, y_pred, sample_weight, mask)
         if self.reduction in (None, "none"):
@@ -156,30 +157,30 @@ class _Overlap(Loss):
             shape = max((x.shape for x in (weight, kept) if x is not None), key=len)
             ones = jnp.ones(shape, p.dtype)
             if shape:
-                factor = _reduce.total(name, ones, weight, kept, self.reduction)
+                factor = reduce.total(name, ones, weight, kept, self.reduction)
             else:  # one weight for all: a factor, whatever the reduction
-                factor = Total(_reduce.reduce(name, ones, weight, kept, None), ones)
+                factor = Total(reduce.reduce(name, ones, weight, kept, None), ones)
         return OverlapTotal(self.sums(_regions(name, t, p, self.ignore_class, where)), factor, self)
 
 
 def _regions(
     name: str, y_true: Array, y_pred: Array, ignore_class: Ignored, where: Input | None
 ) -> Regions:
-    ignore_class = _check.ignored(name, ignore_class)
+    ignore_class = check.ignored(name, ignore_class)
     if ignore_class is None and where is None:
         return Regions(y_true, y_pred, y_true, y_pred, None)
     shape = jnp.broadcast_shapes(y_true.shape, y_pred.shape)
     t, p = (jnp.broadcast_to(y, shape) for y in (y_true, y_pred))
     weight = jnp.ones((1,) * len(shape), bool)
     if where is not None:
-        weight = _check.entries(name, "where", where, shape)
+        weight = check.entries(name, "where", where, shape)
     if ignore_class is not None:
-        weight = jnp.where(_check.is_among(t, ignore_class), jnp.zeros_like(weight), weight)
+        weight = jnp.where(check.is_among(t, ignore_class), jnp.zeros_like(weight), weight)
     if weight.dtype == bool:  # what is 0 in both is in no sum
         t, p = jnp.where(weight, t, 0), jnp.where(weight, p, 0)
         return Regions(t, p, t, p, weight)
     counts, weight = weight.astype(bool), weight.astype(p.dtype)
-    t, p = _reduce.defused(t, counts), _reduce.defused(p, counts)
+    t, p = reduce.defused(t, counts), reduce.defused(p, counts)
     return Regions(t, p, weight * t, weight * p, counts)
 
 
@@ -211,7 +212,7 @@ def dice(
     >>> print(dice([[1.0, 0.0], [1.0, 1.0]], [[1.0, 1.0], [0.0, 0.0]], axis=-1).round(4))
     [0.3333 1.    ]
     """
-    regions = _regions("dice", *_check.pair("dice", y_true, y_pred), ignore_class, where)
+    regions = _regions("dice", *check.pair("dice", y_true, y_pred), ignore_class, where)
     return _dice_ratio(_dice_sums(regions, axis))
 
 
@@ -227,7 +228,7 @@ def _any(counts: Array | None, axis: Axis, shape: tuple[int, ...]) -> Array | No
 
 def _dice_ratio(sums: Sums) -> Array:
     overlap, truth, prediction, _ = sums
-    return 1 - 2 * overlap / (truth + prediction + _numerics.EPSILON)
+    return 1 - 2 * overlap / (truth + prediction + EPSILON)
 
 
 class Dice(_Overlap):
@@ -265,9 +266,9 @@ def tversky(
     >>> print(tversky([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], alpha=1.0, beta=0.0).round(4))
     0.5
     """
-    _check.within("tversky", "alpha", alpha, "[0, inf)")
-    _check.within("tversky", "beta", beta, "[0, inf)")
-    regions = _regions("tversky", *_check.pair("tversky", y_true, y_pred), ignore_class, where)
+    check.within("tversky", "alpha", alpha, "[0, inf)")
+    check.within("tversky", "beta", beta, "[0, inf)")
+    regions = _regions("tversky", *check.pair("tversky", y_true, y_pred), ignore_class, where)
     return _tversky_ratio(_tversky_sums(regions, axis), alpha, beta)
 
 
@@ -286,7 +287,7 @@ def _outside(a: Array, b: Array) -> Array:
 def _tversky_ratio(sums: Sums, alpha: Hyper, beta: Hyper) -> Array:
     overlap, missed, false, _ = sums
     alpha, beta = jnp.asarray(alpha, overlap.dtype), jnp.asarray(beta, overlap.dtype)
-    return 1 - overlap / (overlap + alpha * missed + beta * false + _numerics.EPSILON)
+    return 1 - overlap / (overlap + alpha * missed + beta * false + EPSILON)
 
 
 class Tversky(_Overlap):

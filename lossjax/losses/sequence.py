@@ -5,10 +5,11 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _reduce, _rows
-from lossjax._base import Loss
-from lossjax._reduce import Inputs
-from lossjax._types import Array, Input
+from lossjax.core import check, reduce
+from lossjax.core.loss import Loss
+from lossjax.core.reduce import Inputs
+from lossjax.core.types import Array, Input
+from lossjax.math import softmax
 
 __all__ = ["CTC", "ctc"]
 
@@ -45,8 +46,8 @@ def ctc(
     >>> print(ctc([[1, 2]], np.zeros((1, 3, 3))).round(4))
     [1.6864]
     """
-    labels = _check.labels("ctc", y_true)
-    y_pred = _check.prediction("ctc", y_pred)
+    labels = check.labels("ctc", y_true)
+    y_pred = check.prediction("ctc", y_pred)
     if labels.ndim != 2:
         raise ValueError(
             f"ctc: Targets `y_true` are expected to have shape (batch_size, max_length), "
@@ -59,18 +60,18 @@ def ctc(
         )
     counts = _steps(y_pred.shape[:2], logit_length, where)
     if counts is not None:
-        y_pred = _reduce.guarded(y_pred, counts[..., None])
+        y_pred = reduce.guarded(y_pred, counts[..., None])
     if label_length is None:
         length = jnp.sum(labels != _BLANK, -1)
     else:
         length = _length("label_length", label_length, labels.shape)
     # An impossible class gets a finite score: -inf - -inf would be NaN.
-    steps = jnp.maximum(_rows.log_softmax(y_pred, -1), _LOG_ZERO)
+    steps = jnp.maximum(softmax.log_softmax(y_pred, -1), _LOG_ZERO)
     return -jax.vmap(_log_probability)(labels, length, steps, counts)
 
 
 def _length(name: str, value: Input, shape: tuple[int, ...]) -> Array:
-    length = _check.labels("ctc", value)
+    length = check.labels("ctc", value)
     if length.shape != shape[:1]:
         raise ValueError(f"ctc: {name} must have shape {shape[:1]}, got {length.shape}.")
     return length
@@ -80,7 +81,7 @@ def _steps(shape: tuple[int, ...], logit_length: Input | None, where: Input | No
     """Which of the steps count; None for all."""
     counts = None
     if where is not None:
-        counts = jnp.broadcast_to(_check.entries("ctc", "where", where, shape), shape).astype(bool)
+        counts = jnp.broadcast_to(check.entries("ctc", "where", where, shape), shape).astype(bool)
     if logit_length is not None:
         within = jnp.arange(shape[1]) < _length("logit_length", logit_length, shape)[:, None]
         counts = within if counts is None else counts & within
@@ -144,8 +145,8 @@ class CTC(Loss):
     def _weighed(self, inputs: Inputs) -> Inputs:
         """A mask of the steps is no mask of the values."""
         mask, shape = inputs.mask, inputs.y_pred.shape
-        if mask is None or _check.fit_values(shape[:1], mask):
+        if mask is None or check.fit_values(shape[:1], mask):
             return super()._weighed(inputs)
-        steps = _check.entries("CTC", "mask", mask, shape[:2])
+        steps = check.entries("CTC", "mask", mask, shape[:2])
         inputs = inputs._replace(where=jnp.broadcast_to(steps, shape[:2]), mask=None)
         return inputs if inputs.weight is None else super()._weighed(inputs)

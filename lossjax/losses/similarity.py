@@ -3,9 +3,10 @@
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _rows
-from lossjax._base import Loss, leaf, static
-from lossjax._types import AXIS_TYPES, Array, Axis, Hyper, Input
+from lossjax.core import check
+from lossjax.core.loss import Loss, leaf, static
+from lossjax.core.types import AXIS_TYPES, Array, Axis, Hyper, Input
+from lossjax.math import softmax
 
 __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
 
@@ -25,9 +26,9 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
     >>> print(cosine_similarity([[1.0, 0.0]], [[3.0, 4.0]]).round(4))
     [-0.6]
     """
-    y_true, y_pred = _check.pair("cosine_similarity", y_true, y_pred, align=True)
+    y_true, y_pred = check.pair("cosine_similarity", y_true, y_pred, align=True)
     y_true, y_pred = jnp.atleast_1d(y_true), jnp.atleast_1d(y_pred)
-    return -_rows.cosine(y_true, y_pred, axis)
+    return -softmax.cosine(y_true, y_pred, axis)
 
 
 class CosineSimilarity(Loss):
@@ -70,16 +71,16 @@ def circle(
     >>> print(circle([1, 1, 2], [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], gamma=10.0).round(4))
     [0.059  1.1711 0.    ]
     """
-    _check.within("circle", "gamma", gamma, "[0, inf)")
-    _check.within("circle", "margin", margin, "(-inf, inf)")
-    y_pred = _check.prediction("circle", y_pred)
-    _check.rank("circle", "y_pred", y_pred, "batch dimension")
+    check.within("circle", "gamma", gamma, "[0, inf)")
+    check.within("circle", "margin", margin, "(-inf, inf)")
+    y_pred = check.prediction("circle", y_pred)
+    check.rank("circle", "y_pred", y_pred, "batch dimension")
     if where is not None:
-        where = _check.entries("circle", "where", where, y_pred.shape[:1]).astype(bool)
+        where = check.entries("circle", "where", where, y_pred.shape[:1]).astype(bool)
         y_pred = jnp.where(where[:, None], y_pred, 0)
     references = y_pred
     if ref_embeddings is not None:
-        references = _check.prediction("circle", ref_embeddings).astype(y_pred.dtype)
+        references = check.prediction("circle", ref_embeddings).astype(y_pred.dtype)
     labels = _label_column("y_true", y_true, y_pred)
     ref_column = labels
     if ref_labels is not None:
@@ -102,7 +103,7 @@ def circle(
 
 
 def _label_column(name: str, labels: Input, embeddings: Array) -> Array:
-    labels = _check.labels("circle", labels)
+    labels = check.labels("circle", labels)
     if labels.shape not in (embeddings.shape[:1], (*embeddings.shape[:1], 1)):
         raise ValueError(
             f"circle: {name} must have shape {embeddings.shape[:1]}, one label for each "

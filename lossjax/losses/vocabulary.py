@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import jax
 
-from lossjax import _check
-from lossjax._base import Loss, leaf, static
-from lossjax._reduce import Inputs, Total
-from lossjax._types import IGNORED_TYPES, Array, Hyper, Ignored, Input, Reduction
+from lossjax.core import check
+from lossjax.core.loss import Loss, leaf, static
+from lossjax.core.reduce import Inputs, Total
+from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input, Reduction
 from lossjax.kernels.linear_cross_entropy import (
     linear_cross_entropy,
     linear_cross_entropy_total,
@@ -49,7 +49,7 @@ class LinearCrossEntropy(Loss):
         return inputs  # its own function knows what a token that does not count may hold
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
-        _check.several(type(self).__name__, y_pred, tuple(self.predicted))
+        check.several(type(self).__name__, y_pred, tuple(self.predicted))
         return linear_cross_entropy(y_true, *y_pred, **self.hyperparameters(), reduction=None)
 
     def __call__(
@@ -90,7 +90,7 @@ class LinearCrossEntropy(Loss):
         sample_weight: Input | None,
         mask: Input | None,
     ) -> Any:
-        _check.several(type(self).__name__, y_pred, tuple(self.predicted))
+        check.several(type(self).__name__, y_pred, tuple(self.predicted))
         with jax.named_scope(self.name):
             return f(
                 y_true,

@@ -17,7 +17,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check
+from lossjax.core import check
+from lossjax.core.texts import nearest
 from lossjax.training.state import State
 
 
@@ -40,7 +41,7 @@ class EarlyStopping:
     ) -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"EarlyStopping: mode must be 'min' or 'max', got {mode!r}.")
-        self.patience = _check.whole("EarlyStopping", "patience", patience, 0)
+        self.patience = check.whole("EarlyStopping", "patience", patience, 0)
         self.monitor, self.min_delta = monitor, min_delta
         self.sign, self.restore_best = (1 if mode == "min" else -1), restore_best
         self.memory: dict[str, Any] = {}
@@ -53,7 +54,7 @@ class EarlyStopping:
 
     def __call__(self, epoch: int, logs: Mapping[str, float], state: State) -> str | None:
         if self.monitor not in logs:
-            hint = _check.nearest(self.monitor, logs)
+            hint = nearest(self.monitor, logs)
             raise KeyError(f"EarlyStopping: {self.monitor!r} is not among {list(logs)}.{hint}")
         value = self.sign * logs[self.monitor]
         if np.isfinite(value) and value < self.memory["best"] - self.min_delta:

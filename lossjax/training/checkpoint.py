@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import _check
+from lossjax.core import check
 from lossjax.training.history import History
 from lossjax.training.state import State
 
@@ -45,11 +45,11 @@ class Checkpoint:
         keep: int | None = 3,
     ) -> None:
         self.folder = Path(folder).absolute()
-        self.every = _check.whole("Checkpoint", "every", every, 1)
+        self.every = check.whole("Checkpoint", "every", every, 1)
         self.every_steps, self.keep = every_steps, keep
         for name, number in (("every_steps", every_steps), ("keep", keep)):
             if number is not None:
-                _check.whole("Checkpoint", name, number, 1)
+                check.whole("Checkpoint", name, number, 1)
         self._manager: Any = None
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from lossjax import _check
+from lossjax.core import check
 from lossjax.training.batch import Batch, as_batch, as_inputs, checked, is_array, padded
 from lossjax.training.truth import Truth
 
@@ -264,7 +264,7 @@ def source(
     shared: bool = False,
 ) -> Arrays | Stream:
     """Batches of whatever data is: arrays in memory, or something to iterate over."""
-    size = _check.whole(where, "batch_size", size, 1)
+    size = check.whole(where, "batch_size", size, 1)
     batch = _rows(where, data)
     if batch is None:
         return Stream(where, data, multiple=multiple, steps=steps)
@@ -273,7 +273,7 @@ def source(
 
 def inputs(where: str, x: Any, size: int) -> Arrays | Stream:
     """Batches of inputs: rows of an array, tuple or dict of these; or the x of an iterable's."""
-    size = _check.whole(where, "batch_size", size, 1)
+    size = check.whole(where, "batch_size", size, 1)
     if isinstance(x, Mapping):
         return Arrays(where, as_inputs(where, x), size)
     if isinstance(x, tuple) or is_array(x):

@@ -8,7 +8,7 @@ import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
-from lossjax._words import told
+from lossjax.core.words import told
 from lossjax.objective import Objective
 from lossjax.training.batch import Batch, is_array
 from lossjax.training.data import Arrays, Stream, automatic, inputs, placed, source, spread

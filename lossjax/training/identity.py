@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from lossjax import losses
-from lossjax._base import Loss, class_of
+from lossjax.core.loss import Loss
+from lossjax.core.registry import class_of
 from lossjax.objective import Objective
 from lossjax.training.data import Arrays, Stream
 from lossjax.training.metrics import Metrics

@@ -9,9 +9,9 @@ import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
-from lossjax import _check
-from lossjax._types import Array
-from lossjax._words import told
+from lossjax.core import check
+from lossjax.core.types import Array
+from lossjax.core.words import told
 from lossjax.objective import Objective
 from lossjax.training import identity, means
 from lossjax.training.batch import Batch
@@ -95,7 +95,7 @@ def fit(
         ("steps_per_epoch", 1 if steps_per_epoch is None else steps_per_epoch, 1),
         ("steps_per_call", 1 if steps_per_call == "auto" else steps_per_call, 1),
     ):
-        _check.whole("fit", name, number, least)
+        check.whole("fit", name, number, least)
     checkpoint, others = told_apart(callbacks)
     objective, scored, mesh = as_objective(objective), Metrics(metrics), automatic(mesh)
     if validation_split:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax._types import Array
+from lossjax.core.types import Array
 from lossjax.training.batch import Batch
 from lossjax.training.state import State
 

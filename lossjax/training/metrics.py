@@ -8,12 +8,14 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, losses
-from lossjax._base import Loss, registry, static
-from lossjax._outputs import Compared, clash, free
-from lossjax._reduce import Total
-from lossjax._types import Array
-from lossjax.objective import (
+from lossjax import losses
+from lossjax.core import check
+from lossjax.core.loss import Loss, static
+from lossjax.core.reduce import Total
+from lossjax.core.registry import registry
+from lossjax.core.texts import nearest
+from lossjax.core.types import Array
+from lossjax.objective.objective import (
     Objective,
     Output,
     Result,
@@ -26,6 +28,7 @@ from lossjax.objective import (
     split,
     unsplit,
 )
+from lossjax.objective.outputs import Compared, clash, free
 from lossjax.training.means import EXP_WEIGHT, WEIGHT
 
 _KINDS = {
@@ -113,7 +116,7 @@ class Metrics:
                 raise ValueError(
                     f"metrics: a metric is a loss, {', '.join(_STANDARD[:4])} or a function of "
                     f"(y_true, y_pred) with one value a sample, got {str(metric)[:60]!r}."
-                    f"{_check.nearest(str(metric)[:60], [*_STANDARD, *registry])}"
+                    f"{nearest(str(metric)[:60], [*_STANDARD, *registry])}"
                 )
 
     def tree_flatten(self) -> tuple[list[Any], Any]:
@@ -171,7 +174,7 @@ class Metrics:
                 names = [o.name for o in outputs if o.name]
                 raise ValueError(
                     f"metrics: a list of metrics belongs to an output, and {str(key)[:60]!r} is "
-                    f"none of {names}.{_check.nearest(str(key)[:60], names)}"
+                    f"none of {names}.{nearest(str(key)[:60], names)}"
                 )
             else:
                 is_of_one = not outputs[1:] and not isinstance(metric, (Objective, Mapping))
@@ -288,19 +291,19 @@ class _Accuracy(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if self.kind == "binary":
-            t, p = _check.pair("accuracy", y_true, y_pred, align=True)
+            t, p = check.pair("accuracy", y_true, y_pred, align=True)
             right = ((p > self.edge) == (t > self.truth)).astype(p.dtype)
             return jnp.mean(right, self.axis) if right.ndim > 1 else right
-        p = _check.prediction("accuracy", y_pred)
-        _check.class_axis("accuracy", p, self.axis)
+        p = check.prediction("accuracy", y_pred)
+        check.class_axis("accuracy", p, self.axis)
         if self.kind == "sparse":
-            labels = _check.aligned_labels("accuracy", y_true, p, self.axis)
+            labels = check.aligned_labels("accuracy", y_true, p, self.axis)
         else:
-            labels = jnp.argmax(_check.same_shape("accuracy", y_true, p)[0], self.axis)
+            labels = jnp.argmax(check.same_shape("accuracy", y_true, p)[0], self.axis)
         right = self._is_best(labels, p).astype(p.dtype)
         if self.kind != "sparse" or self.ignore_class is None:
             return right
-        return right, ~_check.is_among(labels, self.ignore_class)
+        return right, ~check.is_among(labels, self.ignore_class)
 
     def _is_best(self, labels: Array, p: Array) -> Array:
         if self.best is None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lossjax.objective import auxiliary_variable
+from lossjax.objective.objective import auxiliary_variable
 
 
 class Model(NamedTuple):

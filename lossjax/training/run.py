@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from lossjax._types import Array
+from lossjax.core.types import Array
 from lossjax.training import identity, means
 from lossjax.training.checkpoint import Checkpoint
 from lossjax.training.data import placed

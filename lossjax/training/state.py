@@ -7,9 +7,9 @@ import jax
 import optax
 from jax import numpy as jnp
 
-from lossjax import _check
-from lossjax._types import Array
-from lossjax._words import told
+from lossjax.core import check
+from lossjax.core.types import Array
+from lossjax.core.words import told
 from lossjax.objective import Objective
 from lossjax.training import model as models
 
@@ -114,7 +114,7 @@ def init(
         tx=extra,
         adapter=adapter,
         learned=bool(log_variances),
-        dtype=_check.float_dtype("init", dtype),
+        dtype=check.float_dtype("init", dtype),
     )
     return jax.tree.map(lambda x: jnp.array(x, copy=True), state)
 

@@ -10,10 +10,10 @@ import optax
 from jax import numpy as jnp
 from jax.sharding import Mesh
 
-from lossjax import _check
-from lossjax._types import Array
-from lossjax._words import told
-from lossjax.objective import Objective, Result, Totals
+from lossjax.core import check
+from lossjax.core.types import Array
+from lossjax.core.words import told
+from lossjax.objective.objective import Objective, Result, Totals
 from lossjax.training.batch import Batch, as_batch, checked, padded
 from lossjax.training.data import automatic, placed, spread
 from lossjax.training.metrics import Metrics, Score, logs_of
@@ -51,7 +51,7 @@ def make_step(
     The arrays of the state passed in are taken over: they cannot be used again.
     """
     objective, scored = as_objective(objective), Metrics(metrics)
-    accumulate = _check.whole("make_step", "accumulate", accumulate, 1)
+    accumulate = check.whole("make_step", "accumulate", accumulate, 1)
     mesh = automatic(mesh)
     multiple = accumulate * (mesh.size if mesh else 1)
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lossjax._base import LABELLED, Loss
-from lossjax._outputs import Compared
+from lossjax.core.loss import LABELLED, Loss
 from lossjax.objective import Objective
+from lossjax.objective.outputs import Compared
 from lossjax.training.batch import Batch, beyond, named
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax._base import Loss
+from lossjax.core.loss import Loss
 from lossjax.inspect._case import Case, attempt, changed, differ, is_finite, rows
 from lossjax.inspect._report import Finding
 from lossjax.inspect._subject import as_loss

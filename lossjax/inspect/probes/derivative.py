@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax._types import Array
+from lossjax.core.types import Array
 from lossjax.inspect._case import Case, attempt, changed, direction, is_finite, raised, where
 from lossjax.inspect._report import SEVERITIES, Finding, Severity
 

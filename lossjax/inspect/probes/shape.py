@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lossjax import _check
-from lossjax._base import Loss
+from lossjax.core import check
+from lossjax.core.loss import Loss
 from lossjax.inspect._case import Case, attempt, differ, is_finite
 from lossjax.inspect._report import Finding
 
@@ -132,7 +132,7 @@ def broadcasting(case: Case) -> Iterator[Finding]:
 
 def _grown(case: Case, t: np.ndarray, p: np.ndarray) -> str:
     """What goes wrong with shapes of which neither broadcasts to the other."""
-    a, b = _check.aligned(t, p)
+    a, b = check.aligned(t, p)
     if a.shape == t.shape and b.shape == p.shape:
         return ""
     found, _ = attempt(case.run, t, p)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lossjax import devices
-from lossjax._base import Loss
+from lossjax.core.loss import Loss
 from lossjax.inspect._case import Case, attempt, differ, rows
 from lossjax.inspect._report import Finding
 

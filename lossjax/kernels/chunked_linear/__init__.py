@@ -8,8 +8,8 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check
-from lossjax._types import Array, Input, Reduction
+from lossjax.core import check
+from lossjax.core.types import Array, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
     Options,
@@ -83,10 +83,10 @@ def chunked_linear(
     )
 
     def run(y_true: Any, *arrays: Any) -> Any:
-        y_true = jax.tree.map(lambda y: _check.array(WHERE, "y_true", y), y_true)
+        y_true = jax.tree.map(lambda y: check.array(WHERE, "y_true", y), y_true)
         batch = make_batch(WHERE, opt, y_true, *arrays)
         for y in jax.tree.leaves(y_true):
-            _check.leading(WHERE, "y_true", y.shape, batch.shape)
+            check.leading(WHERE, "y_true", y.shape, batch.shape)
         fn, consts, sweep = _converted(per_token_loss, batch, opt)
         return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt, sweep)[0]
 
@@ -116,7 +116,7 @@ def _converted(
     logits = like(logits, batch.hidden, batch.kernel, batch.bias, *others)
     one = jax.tree.map(chunk, batch.y_true), logits
     fn, consts = jax.closure_convert(per_token_loss, *one)
-    _check.per_token(WHERE, jax.eval_shape(fn, *one, *consts), tokens, opt.reduction)
+    check.per_token(WHERE, jax.eval_shape(fn, *one, *consts), tokens, opt.reduction)
     # Without such arrays the function itself: a converted one is fixed to the types of `one`.
     return (
         fn if consts else per_token_loss,

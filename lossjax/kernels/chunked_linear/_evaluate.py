@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _reduce
-from lossjax._reduce import Total
-from lossjax._types import Array, Reduction
+from lossjax.core import check, reduce
+from lossjax.core.reduce import Total
+from lossjax.core.types import Array, Reduction
 from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._plan import Plan, make_plan
 from lossjax.kernels.chunked_linear._sweep import Operands, Spec, rows, total
@@ -77,23 +77,23 @@ def make_batch(
     mask: Any,
 ) -> Batch:
     """Arrays of floats where floats are due, and shapes that fit; sentences where they do not."""
-    _check.reduction(where, opt.reduction)
-    _check.choice(where, "kernel_layout", opt.kernel_layout, ("dv", "vd"))
-    _check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
-    _check.chunk(where, opt.chunk)
-    _check.axis_name(where, opt.axis_name)
+    check.reduction(where, opt.reduction)
+    check.choice(where, "kernel_layout", opt.kernel_layout, ("dv", "vd"))
+    check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
+    check.chunk(where, opt.chunk)
+    check.axis_name(where, opt.axis_name)
     hidden, kernel = (
-        _check.float_array(where, "hidden", hidden),
-        _check.float_array(where, "kernel", kernel),
+        check.float_array(where, "hidden", hidden),
+        check.float_array(where, "kernel", kernel),
     )
-    bias = None if bias is None else _check.float_array(where, "bias", bias)
-    _check.projection(where, hidden.shape, kernel.shape, opt.kernel_layout, bias)
+    bias = None if bias is None else check.float_array(where, "bias", bias)
+    check.projection(where, hidden.shape, kernel.shape, opt.kernel_layout, bias)
     with jax.numpy_dtype_promotion("standard"):
         common = jnp.promote_types(hidden.dtype, kernel.dtype)
     if weight is not None:
-        weight = _check.array(where, "sample_weight", weight)
+        weight = check.array(where, "sample_weight", weight)
     if mask is not None:
-        mask = _check.array(where, "mask", mask).astype(bool)
+        mask = check.array(where, "mask", mask).astype(bool)
     return Batch(y_true, hidden.astype(common), kernel.astype(common), bias, weight, mask)
 
 
@@ -103,7 +103,7 @@ def classes(batch: Batch, opt: Options) -> int:
 
 def compute_dtype(where: str, batch: Batch, opt: Options) -> Any:
     if opt.accumulate_dtype is not None:
-        return jnp.dtype(_check.float_dtype(where, opt.accumulate_dtype))
+        return jnp.dtype(check.float_dtype(where, opt.accumulate_dtype))
     return jnp.float64 if batch.hidden.dtype == jnp.float64 else jnp.float32
 
 
@@ -119,14 +119,14 @@ def evaluate(
     spec, ops, order = _engine(where, fn, batch, consts, opt)
     weight = None if batch.weight is None else batch.weight.astype(spec.dtype)
 
-    def reduce(values: Array) -> Array:
-        return _reduce.reduce(where, values, weight, batch.mask, opt.reduction)
+    def reduced(values: Array) -> Array:
+        return reduce.reduce(where, values, weight, batch.mask, opt.reduction)
 
     if opt.reduction in (None, "none") or 0 in batch.shape or not sweep:
-        return jax.tree.map(reduce, _unflatten(batch, order, rows(spec, ops)))
-    factor = _factor(batch, spec, reduce, order)
+        return jax.tree.map(reduced, _unflatten(batch, order, rows(spec, ops)))
+    factor = _factor(batch, spec, reduced, order)
     loss, others = total(spec, ops._replace(factor=factor))
-    return loss, jax.tree.map(reduce, _unflatten(batch, order, others))
+    return loss, jax.tree.map(reduced, _unflatten(batch, order, others))
 
 
 def evaluate_total(
@@ -137,7 +137,7 @@ def evaluate_total(
     weight = None if batch.weight is None else batch.weight.astype(spec.dtype)
 
     def parts(values: Array) -> Total:
-        return _reduce.total(where, values, weight, batch.mask, opt.reduction)
+        return reduce.total(where, values, weight, batch.mask, opt.reduction)
 
     divisor = parts(_zeros(batch, spec)).weight
     factor = _factor(batch, spec, lambda v: parts(v).sum, order)
@@ -188,8 +188,8 @@ def _spread(where: str, batch: Batch, x: Array | None, fill: bool) -> Array | No
     """A mask as one entry a token."""
     if x is None:
         return None
-    like, x = _check.aligned(jnp.zeros(batch.value_shape, bool), x)
-    _check.weights_fit(where, like.shape, x.shape)
+    like, x = check.aligned(jnp.zeros(batch.value_shape, bool), x)
+    check.weights_fit(where, like.shape, x.shape)
     return batch.padded(jnp.broadcast_to(x, like.shape).reshape(batch.value_shape), fill)
 
 
@@ -200,9 +200,9 @@ def _zeros(batch: Batch, spec: Spec) -> Array:
     return values
 
 
-def _factor(batch: Batch, spec: Spec, reduce: Callable[[Array], Array], order: Any) -> Array:
+def _factor(batch: Batch, spec: Spec, reduced: Callable[[Array], Array], order: Any) -> Array:
     """The factor of each token's value in the reduced loss, which is linear in the values."""
-    factor = batch.padded(jax.grad(reduce)(_zeros(batch, spec)), 0)
+    factor = batch.padded(jax.grad(reduced)(_zeros(batch, spec)), 0)
     return factor if order is None else factor[order]
 
 

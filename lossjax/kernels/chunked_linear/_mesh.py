@@ -7,7 +7,7 @@ import jax
 from jax import numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lossjax._types import Array
+from lossjax.core.types import Array
 
 
 def varying(x: Any) -> frozenset[str]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import numpy as jnp
 
-from lossjax._types import Array
+from lossjax.core.types import Array
 
 SHARE = 5  # a chunk's logits may take a fifth of the kernel's memory ...
 FEWEST = 64  # ... but products of fewer rows than this waste the machine

@@ -14,7 +14,7 @@ import jax
 from jax import numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from lossjax._types import Array
+from lossjax.core.types import Array
 from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._plan import Plan
 

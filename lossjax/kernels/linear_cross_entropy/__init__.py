@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from lossjax._types import Array, Hyper, Ignored, Input, Reduction
+from lossjax.core.types import Array, Hyper, Ignored, Input, Reduction
 from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
 from lossjax.kernels.chunked_linear._mesh import automatic
 from lossjax.kernels.linear_cross_entropy._prepare import (

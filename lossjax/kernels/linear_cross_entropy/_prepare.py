@@ -8,8 +8,8 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax import _check, _reduce
-from lossjax._types import Array, Ignored
+from lossjax.core import check, reduce
+from lossjax.core.types import Array, Ignored
 from lossjax.kernels import _vocabulary as vocabulary
 from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
@@ -43,24 +43,24 @@ def prepare(
 ) -> tuple[Batch, Callable[..., Any], list[Array]]:
     """The batch, the function of a chunk's logits, and the hyperparameters that it is to get."""
     sample_weight, mask, class_weight = weights
-    ignore_class = _check.ignored(WHERE, ignore_class)
-    y_true = _check.array(WHERE, "y_true", _check.class_number(y_true))
+    ignore_class = check.ignored(WHERE, ignore_class)
+    y_true = check.array(WHERE, "y_true", check.class_number(y_true))
     batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask)
     number = classes(batch, opt)
-    _check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
+    check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
-        y_true = _check.labels(WHERE, y_true)
+        y_true = check.labels(WHERE, y_true)
     batch = _shifted(batch._replace(y_true=y_true), shift)
     if not is_targets(y_true):
         y, counts = batch.values_of(batch.y_true), None
         if batch.weight is not None or batch.mask is not None:
-            counts = _reduce.alive(WHERE, y.shape, batch.weight, batch.mask)
-        _check.class_numbers(WHERE, y, number, ignore_class, counts, shift)
+            counts = reduce.alive(WHERE, y.shape, batch.weight, batch.mask)
+        check.class_numbers(WHERE, y, number, ignore_class, counts, shift)
     if ignore_class is not None:
         if is_targets(y_true):
             raise ValueError(f"{WHERE}: ignore_class needs class numbers, y_true holds targets.")
-        own = ~_check.is_among(batch.values_of(batch.y_true), ignore_class)
-        mask = own if batch.mask is None else _check.joint_mask(WHERE, batch.mask, own)
+        own = ~check.is_among(batch.values_of(batch.y_true), ignore_class)
+        mask = own if batch.mask is None else check.joint_mask(WHERE, batch.mask, own)
         batch = batch._replace(mask=mask)
     dtype = compute_dtype(WHERE, batch, opt)
     if not _is_off(class_weight, (1.0,)):
@@ -68,7 +68,7 @@ def prepare(
     named = dict(zip(HYPERS, hypers, strict=True))
     for name, value in named.items():
         if value is not None:
-            _check.within(WHERE, name, value, HYPERS[name][1])
+            check.within(WHERE, name, value, HYPERS[name][1])
     on = {name: v for name, v in named.items() if not _is_off(v, HYPERS[name][0])}
     fn = functools.partial(token_loss, tuple(on), opt.axis_name, return_terms)
     return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
@@ -84,7 +84,7 @@ def _is_off(value: Any, off: tuple[Any, ...]) -> bool:
 
 def _shifted(batch: Batch, shift: int) -> Batch:
     """Labels, weights and masks moved to the tokens which are to predict them."""
-    _check.shift(WHERE, shift, batch.shape)
+    check.shift(WHERE, shift, batch.shape)
     if shift == 0:
         return batch
     length = batch.shape[-1]
@@ -101,8 +101,8 @@ def _shifted(batch: Batch, shift: int) -> Batch:
 
 def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options) -> Batch:
     """`batch` with the class weights multiplied into the weights of the tokens."""
-    _check.within(WHERE, "class_weight", class_weight, "[0, inf)")
-    w = _check.array(WHERE, "class_weight", class_weight).astype(dtype)
+    check.within(WHERE, "class_weight", class_weight, "[0, inf)")
+    w = check.array(WHERE, "class_weight", class_weight).astype(dtype)
     if w.shape not in ((), (number,)):
         raise ValueError(f"{WHERE}: class_weight must have shape ({number},), got {w.shape}.")
     w = jnp.broadcast_to(w, (number,))
@@ -119,8 +119,8 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
         exists = (y_true >= 0) & (y_true < number)
         per_token = jnp.where(exists, w[jnp.where(exists, y_true, 0)], 0)
     if batch.weight is not None:
-        like, weight = _check.aligned(per_token, batch.weight.astype(dtype))
-        _check.weights_fit(WHERE, like.shape, weight.shape)
+        like, weight = check.aligned(per_token, batch.weight.astype(dtype))
+        check.weights_fit(WHERE, like.shape, weight.shape)
         per_token = like * weight
     return batch._replace(weight=per_token)
 

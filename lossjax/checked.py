@@ -1,0 +1,207 @@
+"""`checked`: the same loss, which looks at the numbers it is given, under jit too."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax import numpy as jnp
+from jax.experimental import checkify
+
+from lossjax import testing
+from lossjax.core import check, reduce
+from lossjax.core.config import resolved
+from lossjax.core.loss import Loss
+from lossjax.core.reduce import Inputs
+from lossjax.core.registry import class_of
+from lossjax.core.types import Array, Axis
+
+_SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
+
+
+class _Rule(NamedTuple):
+    """Entries of `x` must be `good`; `text` says how."""
+
+    name: str
+    x: Array
+    good: Array
+    text: str
+
+
+def checked(loss: Any) -> Any:
+    """The same loss, which raises where labels, targets, predictions or weights are no valid ones.
+
+    It reports class numbers out of range, targets and probabilities outside [0, 1], targets that
+    do not sum to 1, negative counts, and NaN: the first such entry with its position and value.
+    What the mask, a weight of 0 or `ignore_class` takes out may hold anything.
+
+    `loss` is a `Loss`, a class of one, a name, or a function (y_true, y_pred) -> values; those
+    that lossjax does not know are looked at for NaN alone, in inputs and values. The result is
+    used in its place. Outside jit a call raises `checkify.JaxRuntimeError`, a ValueError. Inside
+    jit, scan or vmap wrap the whole step, as always with `jax.experimental.checkify`::
+
+        step = checkify.checkify(jax.jit(train_step))     # train_step calls checked(loss)(...)
+        error, result = step(params, batch)
+        error.throw()
+
+    Without that jit raises a ValueError that names checkify. The loss itself is not changed: it
+    costs nothing where it is not checked.
+
+    A step of `lossjax.training.make_step` is wrapped in the same way; `fit` runs steps of its own,
+    so check a batch before it.
+
+    >>> import lossjax
+    >>> error, _ = checkify.checkify(lossjax.checked("Poisson"))([1.0, -1.0], [1.0, 1.0])
+    >>> print(error.get())
+    Poisson: y_true must not be negative, got -1.0 at position [1]. (`check` failed)
+    """
+    loss = resolved("checked", loss)
+    if isinstance(loss, Loss):
+        cls: Any = type(loss)
+        made = object.__new__(_checked_class(cls))
+        made.__dict__.update(loss.__dict__)
+        return made
+    return _checked_function(loss)
+
+
+@functools.cache
+def _checked_class(cls: type[Loss]) -> type[Loss]:
+    def look(self: Any, y_true: Any, y_pred: Any, weight: Any = None, mask: Any = None) -> None:
+        _look(cls.__name__, self, cls._prepare(self, y_true, y_pred, weight, mask))
+
+    def __call__(self: Any, y_true: Any, y_pred: Any, *rest: Any, **named: Any) -> Any:
+        look(self, y_true, y_pred, *_weights(*rest, **named))
+        return cls.__call__(self, y_true, y_pred, *rest, **named)
+
+    def total(self: Any, y_true: Any, y_pred: Any, *rest: Any, **named: Any) -> Any:
+        look(self, y_true, y_pred, *_weights(*rest, **named))
+        return cls.total(self, y_true, y_pred, *rest, **named)
+
+    own = {"__call__": __call__, "total": total, "default_name": cls.default_name}
+    # A private name is not registered: configs go on to name the loss itself.
+    return type(f"_Checked{cls.__name__}", (cls,), {**own, "__doc__": cls.__doc__})
+
+
+def _weights(sample_weight: Any = None, mask: Any = None) -> tuple[Any, Any]:
+    return sample_weight, mask
+
+
+def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    name = getattr(function, "__name__", "the loss")
+    owner = class_of(function)
+
+    @functools.wraps(function)
+    def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
+        arrays = check.array(name, "y_true", y_true), check.array(name, "y_pred", y_pred)
+        loss = None if owner is None else _made(owner, function, (*arrays, *args), kwargs)
+        _look(name, loss, Inputs(*arrays))
+        values = function(y_true, y_pred, *args, **kwargs)
+        for rule in _numbers("the value", jnp.asarray(values)):
+            _require(name, rule, [])
+        return values
+
+    return call
+
+
+def _made(cls: type[Loss], function: Callable[..., Any], args: Any, kwargs: Any) -> Loss:
+    """The loss whose values the call of its function gives: from_logits and axis decide."""
+    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    fields = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{key: value for key, value in given.items() if key in fields})
+
+
+def _look(where: str, loss: Loss | None, inputs: Inputs) -> None:
+    """Everything about the arguments of a loss, as far as weight and mask let it count."""
+    t, p, inside, weight, mask = inputs
+    axis = getattr(loss, "axis", -1)
+    counts = [] if inside is None else [inside != 0]
+    if weight is not None:
+        for rule in _numbers("sample_weight", weight):
+            _require(where, rule, [] if mask is None else [mask], axis)
+    if loss is not None and (weight is not None or mask is not None):
+        counts.append(reduce.alive(where, loss._shape(inputs), weight, mask))
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None and not getattr(loss, "shift", 0):  # shifted labels are of other rows
+        counts.append(~check.is_among(t, ignored))
+    whole = loss is not None and loss.domain == "hidden"  # the kernel is that of all samples
+    for name, tree in (("y_true", t), ("y_pred", p)):
+        for i, x in enumerate(jax.tree.leaves(tree)):
+            for rule in _numbers(name, x):
+                _require(where, rule, [] if whole and i else counts, axis)
+    if loss is not None:
+        for rule in _rules(loss, t, p):
+            _require(where, rule, counts, axis)
+
+
+def _numbers(name: str, x: Array) -> Iterator[_Rule]:
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        yield _Rule(name, x, ~jnp.isnan(x), "must not be NaN")
+
+
+def _rules(loss: Loss, t: Any, p: Any) -> Iterator[_Rule]:
+    """What the domain of the loss asks of its inputs."""
+    if loss.domain == "hidden":
+        classes = p[1].shape[1 if loss.kernel_layout == "dv" else 0]  # type: ignore[attr-defined]
+        if jnp.issubdtype(t.dtype, jnp.integer):
+            yield _labels(loss, t, classes)
+        else:
+            yield from _distribution("y_true", t, -1)
+        return
+    if not isinstance(p, jax.Array) or not isinstance(t, jax.Array):
+        return
+    t, p = check.aligned(t, p)
+    domain, _, logits = testing.domain_of(loss).partition(" ")
+    axis = getattr(loss, "axis", -1)
+    if domain in ("label", "sequence") and isinstance(axis, int):
+        yield _labels(loss, t, p.shape[axis])
+    if domain in ("class", "distribution", "score") and isinstance(axis, int):
+        yield from _distribution("y_true", t, axis)
+    if domain in ("binary", "region"):
+        yield _within("y_true", t)
+    if domain in ("binary", "class", "distribution", "label", "region") and not logits:
+        yield _within("y_pred", p)
+    if domain in ("count", "positive"):
+        for name, x in (("y_true", t), ("y_pred", p)):
+            yield _Rule(name, x, x >= 0, "must not be negative")
+    if domain == "sign":
+        yield _Rule("y_true", t, (jnp.abs(t) == 1) | (t == 0), "must be -1 or 1 (or 0 for -1)")
+
+
+def _labels(loss: Loss, t: Array, classes: int) -> _Rule:
+    good = (t >= 0) & (t < classes)
+    ignored = getattr(loss, "ignore_class", None)
+    if ignored is not None:
+        good |= check.is_among(t, ignored)
+    return _Rule("y_true", t, good, f"must be a class number from 0 to {classes - 1}")
+
+
+def _within(name: str, x: Array) -> _Rule:
+    return _Rule(name, x, (x >= 0) & (x <= 1), "must be in [0, 1]")
+
+
+def _distribution(name: str, x: Array, axis: int) -> Iterator[_Rule]:
+    yield _within(name, x)
+    total = jnp.sum(x, axis)
+    yield _Rule(
+        f"the sum of {name} over its classes", total, jnp.abs(total - 1) <= _SUM, "must be 1"
+    )
+
+
+def _require(where: str, rule: _Rule, counts: Sequence[Array], axis: Axis = -1) -> None:
+    """The rule holds for all entries but those that one of `counts` takes out."""
+    x, good = rule.x, rule.good
+    if not x.size:
+        return
+    for alive in counts:
+        rows = reduce.entries(alive, x.shape, axis)
+        good = good if rows is None else good | ~rows
+    first = jnp.argmin(good.ravel())
+    position = jnp.stack(jnp.unravel_index(first, x.shape)) if x.ndim else first
+    checkify.check(
+        jnp.all(good),
+        f"{where}: {rule.name} {rule.text}, got {{value}} at position {{position}}.",
+        value=x.ravel()[first],
+        position=position,
+    )

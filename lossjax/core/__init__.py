@@ -1,0 +1,1 @@
+"""How any loss works: the class, its names, its configuration, its reduction, its checks."""

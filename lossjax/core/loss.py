@@ -1,0 +1,411 @@
+"""The `Loss` pytree and the registry: hyperparameters are leaves, choices are static."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, dataclass_transform
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from lossjax.core import check, reduce, words
+from lossjax.core.reduce import Inputs, Total
+from lossjax.core.registry import register, registry, snake_case
+from lossjax.core.texts import nearest, shown
+from lossjax.core.types import Array, Input, Reduction
+
+
+def static(
+    *,
+    default: Any,
+    types: tuple[type, ...] | None = None,
+    kw_only: bool = False,
+    beyond: bool = False,
+) -> Any:
+    """Declare a choice: fixed at trace time, part of the jit cache key, never differentiated.
+
+    `types` are the types that it may have; those of a bool default are known. `beyond` is a choice
+    that Keras does not have: configs, which Keras is to read, have it where it is not the default.
+    """
+    if types is None and isinstance(default, bool):
+        types = (bool,)
+    metadata = {"static": True, "types": types, "beyond": beyond}
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
+
+
+def leaf(*, default: float, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
+    """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none.
+
+    An end in brackets belongs to it: "[0, inf]" lets infinity through. NaN is in no range.
+    """
+    metadata = {"interval": interval, "beyond": beyond}
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
+
+
+@dataclass_transform(
+    frozen_default=True, eq_default=False, field_specifiers=(static, leaf, dataclasses.field)
+)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Loss:
+    """Base of all losses: values per sample, weighed, masked and reduced to a number.
+
+    A subclass declares its hyperparameters as fields, like a dataclass, and overrides `call`::
+
+        class Asymmetric(lossjax.Loss):
+            under: float = 3.0                                  # traced and differentiable
+            squared: bool = lossjax.static(default=True)        # a choice, fixed at trace time
+
+            def call(self, y_true, y_pred):
+                e = y_true - y_pred
+                e = e**2 if self.squared else jnp.abs(e)
+                return jnp.mean(jnp.where(y_true > y_pred, self.under, 1.0) * e, axis=-1)
+
+    It is registered under its name as a pytree and for `lossjax.losses.get` by subclassing.
+
+    With values v, weights w, mask m and N the number of values, a call returns
+
+    ====================================  ========  ===========  ==========  ============
+    `reduction`                           nothing   w            m           w and m
+    ====================================  ========  ===========  ==========  ============
+    "sum_over_batch_size", "mean"         Σv / N    Σvw / N      Σvm / Σm    Σvwm / Σm
+    "mean_with_sample_weight"             Σv / N    Σvw / Σw     Σvm / Σm    Σvwm / Σwm
+    "sum"                                 Σv        Σvw          Σvm         Σvwm
+    "none", None                          v         vw           vm          vwm
+    ====================================  ========  ===========  ==========  ============
+
+    as Keras does: "sum_over_batch_size" divides by the number of values, not by the sum of the
+    weights. A division by 0 gives 0. "auto" (Keras 2) means the default, "sum_over_batch_size".
+    A scalar, or the values of shape (0,) of an empty batch, are returned as they are.
+
+    `name` (default: the class's name in snake case) labels the loss in logs and profiles.
+    `dtype` is the floating dtype of the result; by default it is that of `y_pred`, float32 at
+    least. The computation is made in float32 at least, whatever `dtype` is, and integer labels
+    are never cast to it: Keras rounds the inputs, class numbers included.
+    """
+
+    fn: ClassVar[Callable[..., Array]]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    default_name: ClassVar[str] = "loss"
+    domain: ClassVar[str] = "real"  # what inputs it takes: one of `lossjax.testing.DOMAINS`
+    # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
+    # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
+    couples: ClassVar[str | None] = None
+    # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
+    predicted: ClassVar[dict[str, bool]] = {}
+
+    reduction: Reduction = static(default="sum_over_batch_size", kw_only=True)
+    name: str = static(default="", kw_only=True)
+    dtype: Any = static(default=None, kw_only=True)
+
+    def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__name__}: a loss is a dataclass; declare hyperparameters as fields "
+                f"(`delta: float = 1.0`) in place of __init__."
+            )
+        own = cls.__dict__
+        if "default_name" not in own:
+            cls.default_name = snake_case(cls.__name__)
+        names = [cls.__name__, *own.get("aliases", ())]
+        if "fn" in own:
+            fn = own["fn"]
+            if fn.__module__ == cls.__module__:
+                names.append(fn.__name__)
+            cls.__doc__ = cls.__doc__ or fn.__doc__  # before dataclass() fills it in
+            cls.fn = staticmethod(fn)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
+        _register_pytree(cls)
+        for name in names:
+            if not name.startswith("_"):  # a private class is a base for others
+                register(name, cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Only looks at the names: the fields are set by the dataclass's `__init__`."""
+        words.check(cls.__name__, kwargs, cls.__dataclass_fields__)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        where = type(self).__name__
+        if isinstance(self.reduction, str) and self.reduction == "auto":
+            object.__setattr__(self, "reduction", "sum_over_batch_size")
+        check.reduction(where, self.reduction)
+        check.kind(where, "name", self.name, (str, type(None)))
+        object.__setattr__(self, "name", self.name or self.default_name)
+        object.__setattr__(self, "dtype", check.float_dtype(where, self.dtype))
+        for field in self._hyperparameter_fields():
+            value = getattr(self, field.name)
+            if not field.metadata.get("static"):
+                value = check.hyper(where, field.name, value)
+            elif isinstance(value, (list, tuple)):
+                value = tuple(map(_plain, value))  # a list: an axis that has been through JSON
+            else:
+                value = _plain(value)
+            if field.metadata.get("types"):
+                check.kind(where, field.name, value, field.metadata["types"])
+            if field.metadata.get("interval"):
+                check.within(where, field.name, value, field.metadata["interval"])
+            object.__setattr__(self, field.name, value)
+
+    @classmethod
+    def _hyperparameter_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        return tuple(f for f in dataclasses.fields(cls) if f.name not in _COMMON)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Fields by name, without `reduction`, `name` and `dtype`."""
+        return {f.name: getattr(self, f.name) for f in self._hyperparameter_fields()}
+
+    def __repr__(self) -> str:
+        changed = (
+            f"{f.name}={value!r}"
+            for f in dataclasses.fields(self)
+            for value in [getattr(self, f.name)]
+            if f.name != "name" and not _is_default(value, f.default)
+        )
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Values per sample, or `(values, mask)`; what a subclass overrides.
+
+        Ranks that differ by a trailing axis of size 1 are aligned first, as Keras's classes do.
+        Losses that couple samples have one more argument, `where=None`: who counts.
+        """
+        if not hasattr(self, "fn"):
+            raise NotImplementedError(
+                f"{type(self).__name__} must override call(self, y_true, y_pred)."
+            )
+        where = self.fn.__name__
+        pair = check.aligned(
+            check.array(where, "y_true", y_true), check.array(where, "y_pred", y_pred)
+        )
+        return self.fn(*pair, **self.hyperparameters())
+
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Array:
+        """The loss of a batch: a number, or the values per sample under reduction None.
+
+        `y_true` and `y_pred` are arrays, numbers in lists or, where `call` takes them, pytrees of
+        arrays. `sample_weight` and `mask` (true: counts) broadcast to the values per sample:
+        (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d); `Dice`, `Tversky` and `CTC`
+        take masks of what is inside a sample too. What the mask takes out has no influence on
+        the value or on any gradient, not even as NaN. Nor has NaN of a weight of 0; a finite
+        sample with that weight is still there for the others, where a loss couples them.
+        """
+        with jax.named_scope(self.name):
+            weighed = self._evaluate(y_true, y_pred, sample_weight, mask)
+            value = reduce.reduce(type(self).__name__, *weighed, self.reduction)
+            return value if self.dtype is None else value.astype(self.dtype)
+
+    def total(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> Total:
+        """As a call, but as a `Total`: those of the parts of a batch add up to the whole.
+
+        `loss.total(a) + loss.total(b)` has as `.result()` the loss of both parts together,
+        for every reduction but None. Raises ValueError where a loss is no mean over samples.
+        """
+        with jax.named_scope(self.name):
+            values, weight, mask = self._evaluate(y_true, y_pred, sample_weight, mask)
+            axis = getattr(self, "axis", -1)
+            ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
+            if isinstance(axis, int) and ndim > 1 and axis % ndim == 0:
+                raise ValueError(
+                    f"{type(self).__name__}: with axis={axis} every value depends on the whole "
+                    f"batch, so it cannot be merged with that of another. Use another axis."
+                )
+            if values.ndim == 0:
+                raise ValueError(
+                    f"{type(self).__name__}: a scalar for the whole batch cannot be merged with "
+                    f"that of another. Return one value per sample from call, or override total."
+                )
+            return reduce.total(type(self).__name__, values, weight, mask, self.reduction)
+
+    def without(
+        self,
+        rows: Array,
+        y_true: Any,
+        y_pred: Any,
+        sample_weight: Input | None = None,
+        mask: Input | None = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """The arguments of a call in which the samples that are false in `rows` do not exist.
+
+        They are masked, not weighed with 0: "sum_over_batch_size" would still count them.
+        """
+        if mask is None:
+            shape = self._shape(self._prepare(y_true, y_pred, None, None))
+            mask = reduce.leading(rows, len(shape) or rows.ndim)
+            if sample_weight is None and shape:
+                # One entry a value: "mean_with_sample_weight" divides by the entries of the mask.
+                mask = jnp.broadcast_to(mask, (len(rows), *shape[1:]))
+            return y_true, y_pred, sample_weight, mask
+        mask = jnp.asarray(mask).astype(bool)
+        return y_true, y_pred, sample_weight, mask & reduce.leading(rows, mask.ndim)
+
+    def _prepare(
+        self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
+    ) -> Inputs:
+        """Everything as arrays, and harmless numbers in the samples that count for nothing."""
+        where = type(self).__name__
+        y_true = _arrays(where, "y_true", y_true, labels=self.domain in LABELLED)
+        y_pred = jax.tree.map(check.wide, _arrays(where, "y_pred", y_pred))
+        if hasattr(self, "fn") and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
+            y_true, y_pred = check.aligned(y_true, y_pred)
+            if self.domain not in LABELLED:
+                y_true = y_true.astype(y_pred.dtype)
+        if mask is not None:
+            mask = check.array(where, "mask", mask).astype(bool)
+        if sample_weight is not None:
+            sample_weight = check.array(where, "sample_weight", sample_weight)
+        if mask is None and sample_weight is None:
+            return Inputs(y_true, y_pred)
+        return self._weighed(Inputs(y_true, y_pred, None, sample_weight, mask))
+
+    def _weighed(self, inputs: Inputs) -> Inputs:
+        """Inputs with weights or a mask; what they take out can do no harm."""
+        where = type(self).__name__
+        if self.couples == "pairs":
+            return inputs._replace(where=reduce.who_counts(where, inputs))
+        axis = getattr(self, "axis", -1)
+        if self.couples is None:
+            alive = reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
+            return reduce.disarmed(inputs, alive, axis, reduce.defused)
+        values = jax.lax.stop_gradient(self._values(inputs))
+        alive = reduce.alive(where, values.shape, inputs.weight, inputs.mask)
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(self)):
+            # The derivative by a hyperparameter has a part of every sample, also of those with NaN.
+            return reduce.disarmed(inputs, alive, axis, reduce.defused)
+        if inputs.weight is not None:
+            # A weight of 0 may be differentiated, and with it the derivative of its sample.
+            alive |= jnp.isfinite(values)
+        return reduce.disarmed(inputs, alive, axis, reduce.guarded)
+
+    def _values(self, inputs: Inputs) -> Array:
+        found = self._call(inputs)
+        return jnp.asarray(found[0] if isinstance(found, tuple) else found)
+
+    def _shape(self, inputs: Inputs) -> tuple[int, ...]:
+        """The shape of the values per sample."""
+        try:
+            return jax.eval_shape(self._values, inputs).shape
+        except jax.errors.JAXTypeError:  # NumPy in a loss of a user's, which needs numbers
+            return self._values(inputs).shape
+
+    def _call(self, inputs: Inputs) -> Any:
+        if inputs.where is None:
+            return self.call(inputs.y_true, inputs.y_pred)
+        return self.call(inputs.y_true, inputs.y_pred, where=inputs.where)  # type: ignore[call-arg]
+
+    def _evaluate(
+        self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
+    ) -> tuple[Array, Array | None, Array | None]:
+        """Values per sample with their weights and mask, the loss's own mask included."""
+        where = type(self).__name__
+        inputs = self._prepare(y_true, y_pred, sample_weight, mask)
+        values, (weight, mask) = self._call(inputs), inputs[3:]
+        if isinstance(values, tuple):
+            values, own_mask = values
+            mask = own_mask if mask is None else check.joint_mask(where, mask, own_mask)
+        values = check.wide(check.array(where, "the result of call", values))
+        return values, weight if weight is None else weight.astype(values.dtype), mask
+
+    def get_config(self) -> dict[str, Any]:
+        """Every field as plain Python data; `from_config` gives the same loss back."""
+        config = {"name": self.name, "reduction": self.reduction}
+        for field in self._hyperparameter_fields():
+            value = getattr(self, field.name)
+            if field.metadata.get("beyond") and _is_default(value, field.default):
+                continue
+            if isinstance(value, jax.core.Tracer):
+                raise TypeError(
+                    f"{type(self).__name__}: {field.name} is traced and has no value to write. "
+                    f"Call get_config outside jit and grad."
+                )
+            config[field.name] = value.tolist() if hasattr(value, "tolist") else value
+        return config if self.dtype is None else config | {"dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Loss":
+        """A loss from what `get_config` or Keras wrote; ValueError for anything else."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(config, Mapping):
+            raise ValueError(f"{cls.__name__}: need a dict as config, got {shown(config)}.")
+        for key in config:
+            if key not in known:
+                raise ValueError(
+                    f"{cls.__name__}: unknown key {shown(key)} in the config.{nearest(key, known)}"
+                )
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+LABELLED = ("label", "sequence", "embedding", "hidden")  # domains whose y_true are class numbers
+_COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def _plain(choice: Any) -> Any:
+    """A choice that NumPy made, as Python's own: `True`, not `np.True_`."""
+    return choice.item() if isinstance(choice, (np.number, np.bool_)) else choice
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return isinstance(value, _PLAIN) and value == default
+
+
+def _arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
+    """Array leaves: numbers in lists are one array; integers stay such, wide and signed."""
+
+    def is_leaf(x: Any) -> bool:
+        numbers = (int, float, bool)
+        return isinstance(x, (list, tuple)) and all(isinstance(v, numbers) or is_leaf(v) for v in x)
+
+    def convert(x: Any) -> Array:
+        if labels:
+            x = check.class_number(x)
+        x = check.array(where, name, x)
+        is_wide = x.dtype.itemsize >= 4 and jnp.issubdtype(x.dtype, jnp.unsignedinteger)
+        if is_wide or x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
+            return check.wide(x)
+        # uint8 labels would wrap around in 1 - y_true
+        return x if x.dtype == jnp.int64 else x.astype(jnp.int32)
+
+    return jax.tree.map(convert, tree, is_leaf=is_leaf)
+
+
+def _register_pytree(cls: type[Loss]) -> None:
+    """Unflattening skips `__init__`: its checks must not meet tracers and placeholders."""
+    fields = dataclasses.fields(cls)
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
+    statics = tuple(f.name for f in fields if f.metadata.get("static"))
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in leaves)
+
+    def flatten(loss: Loss) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(loss, n) for n in leaves), tuple(getattr(loss, n) for n in statics)
+
+    def flatten_with_keys(loss: Loss) -> Any:
+        children, aux = flatten(loss)
+        return tuple(zip(keys, children, strict=True)), aux
+
+    def unflatten(aux: tuple[Any, ...], children: Any) -> Loss:
+        loss = object.__new__(cls)
+        loss.__dict__.update(zip(statics, aux, strict=True))
+        loss.__dict__.update(zip(leaves, children, strict=True))
+        return loss
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+
+_register_pytree(Loss)
+registry["Loss"] = Loss

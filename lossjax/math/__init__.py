@@ -1,0 +1,1 @@
+"""What the families share: derivatives that stay finite, sums that stay in one pass."""

@@ -1,0 +1,267 @@
+"""What XLA may merge and what it must keep apart, so that a loss costs what its memory costs.
+
+On CPU, XLA hands a reduction to a library together with all the arithmetic that feeds it: one
+pass, vectorised and threaded. Two things break that, and then whole arrays are written between
+the steps: a select, compare or clamp among the steps (so values are written with max and min),
+and a result that something else uses too, such as the derivative (so derivatives start again
+from the arguments). That library's max and min drop a NaN unless it comes second.
+
+In the loops of derivatives everything is fused but a quotient of two arrays that is used twice:
+they multiply by 1 / x.
+
+Arrays that the processor's cache holds are cheap to write, and that library is slow with them:
+up to `SMALL` entries XLA may share what it likes, and a clamp or a select, which its own loops
+compute faster, takes the place of max and min.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+
+from lossjax.core.types import Array, Axis
+
+F = TypeVar("F", bound=Callable[..., Array])
+
+SMALL = 2**17  # measured: from 2**18 entries on, an array written costs more than one made again
+
+
+def is_small(*xs: Array) -> bool:
+    return all(jnp.size(x) <= SMALL for x in xs if x is not None)
+
+
+@jax.custom_jvp
+def apart(x: Array) -> Array:
+    """x, computed before what follows is begun.
+
+    Merged, the mean over rows and that over the batch become one loop on CPU, in which neither
+    vector instructions nor threads are used.
+    """
+    return lax.optimization_barrier(x)
+
+
+apart.defjvps(lambda dx, _, x: dx)
+
+
+@jax.custom_jvp
+def looped(x: Array) -> Array:
+    """x, which a reduction on CPU takes as it is where it is small: made by a loop of XLA.
+
+    The library does not take a clamp.
+    """
+    traced = isinstance(x, jax.core.Tracer)
+    return lax.clamp(-jnp.inf, x, jnp.inf) if traced and is_small(x) else x
+
+
+looped.defjvps(lambda dx, _, x: dx)
+
+
+def largest(x: Array) -> float:
+    return float(jnp.finfo(x.dtype).max)
+
+
+def at_least(low: float, x: Array) -> Array:
+    return jnp.maximum(opaque(low, x), x)
+
+
+def at_most(high: float, x: Array) -> Array:
+    return jnp.minimum(opaque(high, x), x)
+
+
+def between(low: float, high: float, x: Array) -> Array:
+    """x clipped, for functions that have a rule: it is no derivative."""
+    if is_small(x):
+        return lax.clamp(jnp.asarray(low, x.dtype), x, jnp.asarray(high, x.dtype))
+    # min(high, max(low, x)) would be recognised as a clamp, which drops NaN too.
+    return -at_least(-high, -at_least(low, x))
+
+
+def opaque(bound: float, x: Array) -> Array:
+    """A bound that XLA cannot know: it would make a clamp of two, and put a known one second.
+
+    The library returns its second operand for NaN, which is how a NaN in x stays one.
+    """
+    return lax.optimization_barrier(jnp.asarray(bound, x.dtype))
+
+
+@jax.custom_jvp
+def settle(x: Array) -> Array:
+    """x, and inf where an infinity was counted as the largest number: see `bounded`."""
+    return jnp.where(x > largest(x) * 1e-9, jnp.inf, x)
+
+
+settle.defjvps(lambda dx, _, x: dx)
+
+
+@jax.custom_jvp
+def bounded(x: Array) -> Array:
+    """x with ±inf as the largest number, so that 0 * x is 0; `settle` undoes it in a sum."""
+    return between(-largest(x), largest(x), x)
+
+
+# That of a clip would be 0 at an infinite x, and a softmax around it would have a curvature.
+bounded.defjvps(lambda dx, _, x: dx)
+
+
+@jax.custom_jvp
+def step(x: Array) -> Array:
+    """0 where x = 0, 1 where x > 0; without derivative."""
+    return at_most(1.0, x * 1e38)
+
+
+step.defjvps(lambda dx, *_: jnp.zeros_like(dx))
+
+
+def lifted(x: Array) -> Array:
+    """x with an axis of size 1 in front; a number stays one."""
+    return x if x is None or jnp.ndim(x) == 0 else x.reshape((1, *x.shape))
+
+
+def again(*xs: Array) -> list[Array]:
+    """The same arrays, `lifted`, with which XLA merges nothing that it made of `xs` on CPU.
+
+    The additional axis keeps even the broadcast constants apart: one that two loops share would
+    be written to memory. Elsewhere XLA computes value and derivative in one pass, if it is let.
+    """
+    return list(_again(*map(lifted, xs)))
+
+
+def row_sum(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array:
+    """Σ f(*xs) over `axis`, which stays with size 1; on CPU a pass that shares nothing.
+
+    As `again`, with another shape for each `copy`: one reduction of a row must not wait for
+    another one, with what both need written to memory.
+    """
+    return _row_pass(jnp.sum, f, axis, copy, *xs)
+
+
+def row_max(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array:
+    """The largest f(*xs) over `axis`, as `row_sum`."""
+    return _row_pass(jnp.max, f, axis, copy, *xs)
+
+
+def _row_pass(
+    reduced: Callable[..., Array], f: Callable[..., Array], axis: Axis, copy: int, *xs: Array
+) -> Array:
+    def plain(*xs: Array) -> Array:
+        return reduced(f(*xs), axis, keepdims=True)
+
+    if _may_merge(*xs):
+        return plain(*xs)
+    shape = jax.eval_shape(plain, *xs).shape
+
+    def separate(*xs: Array) -> Array:
+        parts = _barrier(*(_split(x, copy) for x in xs))
+        return reduced(f(*parts), moved(axis, len(shape))).reshape(shape)
+
+    return lax.platform_dependent(*xs, cpu=separate, default=plain)
+
+
+def _split(x: Array, copy: int) -> Array:
+    """x with its first axis in two. The library of jax 0.10 is slow with axes of size 1."""
+    if x is None or jnp.ndim(x) == 0:
+        return x
+    first, *rest = x.shape
+    factors = [k for k in (2, 4, 3, 5, 7) if first and first % k == 0]
+    shapes = [(first // k, k) for k in factors] + [(first, 1), (1, first)]
+    return x.reshape(*shapes[copy], *rest)
+
+
+def moved(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Where `axis` is once another axis came in front, or the first was split."""
+    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    to = [a % ndim + 1 for a in axes]
+    return tuple([0, *to] if 1 in to else to)
+
+
+def _may_merge(*xs: Array) -> bool:
+    """Also where nothing is traced: without a program there is nothing to merge."""
+    return is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs)
+
+
+def _barrier(*xs: Array) -> tuple[Array, ...]:
+    return tuple(lax.optimization_barrier(xs))
+
+
+def _same(*xs: Array) -> tuple[Array, ...]:
+    return xs
+
+
+@jax.custom_jvp
+def _again(*xs: Array) -> tuple[Array, ...]:
+    if _may_merge(*xs):
+        return xs
+    return lax.platform_dependent(*xs, cpu=_barrier, default=_same)
+
+
+_again.defjvp(lambda primals, tangents: (_again(*primals), tangents))
+
+
+def is_live(tangent: Any) -> bool:
+    """Whether its argument is differentiated; None stands for an absent argument."""
+    return not (tangent is None or isinstance(tangent, SymbolicZero))
+
+
+def added(terms: Sequence[Array], like: Array) -> Array:
+    """Their sum; begun with an array of zeros, it would keep that array for the derivative."""
+    return functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(like)
+
+
+def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
+    """Give a function its partial derivatives: one `rule(tangent, out, *arguments)` an argument.
+
+    As `custom_jvp` with `defjvps`, but what is not differentiated costs nothing: XLA does not
+    drop a product with 0. The first `static` arguments are choices.
+    """
+
+    def decorate(f: F) -> F:
+        g = jax.custom_jvp(f, nondiff_argnums=tuple(range(static)))
+
+        def jvp(*args: Any) -> tuple[Array, Array]:
+            *choices, primals, tangents = args
+            out = g(*choices, *primals)
+            live = ((d, rule) for d, rule in zip(tangents, rules, strict=True) if is_live(d))
+            return out, added([rule(d, out, *choices, *primals) for d, rule in live], out)
+
+        g.defjvp(jvp, symbolic_zeros=True)
+        return g  # type: ignore[return-value]
+
+    return decorate
+
+
+def elementwise(static: int = 0) -> Callable[[F], F]:
+    """Let the derivative of an elementwise function start again from the arguments.
+
+    The first `static` arguments are choices. What is kept for the derivative is one array for
+    each argument that is differentiated.
+    """
+
+    def decorate(f: F) -> F:
+        g = jax.custom_jvp(f, nondiff_argnums=tuple(range(static)))
+
+        def jvp(*args: Any) -> tuple[Array, Array]:
+            *choices, primals, tangents = args
+            out = g(*choices, *primals)
+            fresh = again(*primals)
+            h = functools.partial(f, *choices)
+            live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
+            terms = [lifted(d) * derivative(h, fresh, i) for i, d in live]
+            return out, added(terms, lifted(out)).reshape(out.shape)
+
+        g.defjvp(jvp, symbolic_zeros=True)
+        return g  # type: ignore[return-value]
+
+    return decorate
+
+
+def derivative(f: Callable[..., Array], args: Any, i: int = 0) -> Array:
+    """∂f/∂args[i] of an elementwise f."""
+
+    def along(x: Array) -> Array:
+        return f(*args[:i], x, *args[i + 1 :])
+
+    return jax.jvp(along, (args[i],), (jnp.ones_like(args[i]),))[1]

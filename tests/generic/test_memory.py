@@ -1,0 +1,98 @@
+"""What a loss keeps and writes besides its result: memory, counted, never timed."""
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from cases import CASES, VARIANTS, variant_id
+from lossjax import losses, testing
+from lossjax.math.fusion import SMALL
+
+SHAPE = (512, 2048)
+# Losses over pairs or steps, whose arrays are not those of a row.
+OTHER = (losses.Circle, losses.CTC)
+# Arrays kept for the derivative, where more than the slope.
+KEPT = {
+    "CategoricalHinge": 3,
+    "MeanAbsolutePercentageError": 2,
+    "SparseCategoricalCrossentropy": 3,  # with ignore_class
+    "Tversky": 3,
+}
+
+rows = pytest.mark.parametrize(
+    ("case", "config"),
+    [(c, k) for c, k in VARIANTS if c.loss not in OTHER and "axis" not in k and "alpha" not in k],
+    ids=variant_id,
+)
+
+
+def arguments(loss, shape=SHAPE):
+    return map(jnp.asarray, testing.sample(loss, shape))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the bound is that of the CPU program")
+@rows
+def test_extra_memory_of_value_and_gradient(case, config):
+    loss = case.loss(**config)
+    y_true, y_pred = arguments(loss)
+    program = jax.jit(jax.value_and_grad(lambda p, t: loss(t, p))).lower(y_pred, y_true).compile()
+    percent = 100 * program.memory_analysis().temp_size_in_bytes / y_pred.nbytes
+    elementwise = case.loss.fn.__module__.endswith(("regression", "hinge", "segmentation"))
+    assert percent <= (2 if elementwise else 5)
+
+
+@rows
+def test_residuals(case, config):
+    """The derivative in y_pred keeps one array of its size, and what is as small as a row."""
+    loss = case.loss(**config)
+    y_true, y_pred = arguments(loss, (6, 7))
+    _, pullback = jax.vjp(jax.jit(lambda p: loss(y_true, p)), y_pred)
+    kept = [x for x in jax.tree.leaves(pullback) if np.size(x) >= y_pred.size]
+    assert len(kept) <= KEPT.get(case.loss.__name__, 1)
+
+
+@rows
+def test_large_arrays_give_what_their_parts_give(case, config):
+    """Programs of small arrays are others (`fusion.SMALL`); most tests have small arrays."""
+    loss = case.loss(**config, reduction=None)
+    y_true, y_pred = testing.sample(loss, (64, 4 * SMALL // 64))
+    if jax.eval_shape(loss, y_true, y_pred).shape == ():
+        pytest.skip("a loss of the whole batch")
+    weigh = np.linspace(-1, 2, 64, dtype=np.float32)
+
+    @jax.jit
+    def results(t, p, w):
+        values, pullback = jax.vjp(lambda p: loss(t, p), p)
+        return values, pullback(w)[0]
+
+    whole = results(y_true, y_pred, weigh)
+    parts = [
+        results(y_true[i : i + 8], y_pred[i : i + 8], weigh[i : i + 8]) for i in range(0, 64, 8)
+    ]
+    for large, small in zip(whole, map(np.concatenate, zip(*parts, strict=True)), strict=True):
+        np.testing.assert_allclose(large, small, rtol=3e-6, atol=1e-6 * np.abs(small).max())
+
+
+@pytest.mark.parametrize("rows", [64, 2 * SMALL // 1024])
+@pytest.mark.parametrize("case", CASES, ids=variant_id)
+def test_nan_is_seen(case, rows):
+    """Reductions of large arrays on CPU drop NaN from max and min that are written carelessly."""
+    if case.loss in OTHER:
+        pytest.skip("small arrays")
+    loss = case.loss(reduction=None)
+    y_true, y_pred = testing.sample(loss, (rows, 1024))
+    y_pred[3, 5] = np.nan
+    if loss.domain == "label":
+        y_true[3] = 5
+    values = np.ravel(jax.jit(loss)(y_true, y_pred))
+    sample = 3 if values.size == rows else 0
+    assert np.isnan(values[sample])
+    assert np.isfinite(np.delete(values, sample)).all()
+
+
+def test_integer_labels_make_no_one_hot():
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    y_true, y_pred = arguments(loss, (64, 128))
+    text = jax.jit(jax.grad(lambda p: loss(y_true, p))).lower(y_pred).as_text()
+    assert "stablehlo.iota" not in text or "64x128xi" not in text

@@ -1,0 +1,300 @@
+"""linear_cross_entropy and chunked_linear where others go wrong, and what they say to bad input."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from dense_linear import dense, logits
+from jax import numpy as jnp
+from test_linear_cross_entropy import close, compiled, draw
+
+import lossjax
+from lossjax import losses, per_token
+from lossjax.kernels.linear_cross_entropy import Terms
+
+
+def both(y_true, at, **options):
+    """Value and gradients, ours and dense."""
+
+    def of(fn, **more):
+        return compiled(jax.value_and_grad(lambda at: fn(y_true, **at, **options, **more)), at)
+
+    return of(lossjax.linear_cross_entropy, chunk=5), of(dense)
+
+
+def some(data, *names):
+    return {k: data[k] for k in names}
+
+
+def test_ignored_rows_may_hold_nan():
+    data = draw()
+    at = some(data, "hidden", "kernel")
+    dead = jnp.arange(13) % 3 == 0
+    labels = jnp.where(dead, -100, data["labels"])
+    (value, grad), wanted = both(labels, at, ignore_class=-100, z_loss=0.1)
+    close((value, grad), wanted, 1e-5)
+    poisoned = at | {"hidden": jnp.where(dead[:, None], jnp.nan, at["hidden"])}
+    for how in ({"ignore_class": -100}, {"mask": ~dead}, {"sample_weight": 1.0 * ~dead}):
+        y_true = labels if "ignore_class" in how else data["labels"]
+        run = jax.value_and_grad(
+            lambda at, y=y_true, how=how: lossjax.linear_cross_entropy(
+                y, **at, **how, z_loss=0.1, chunk=5
+            )
+        )
+        got, slopes = compiled(run, poisoned)
+        close((got, slopes["kernel"]), (value, grad["kernel"]), 1e-5)
+        assert not slopes["hidden"][dead].any()
+
+
+def test_nan_is_seen():
+    """At a size at which XLA hands the sums to a library whose minimum may drop a NaN."""
+    data = draw(tokens=(256,), features=8, classes=4096)
+    kernel = data["kernel"].at[0, 2000].set(jnp.nan)
+    f = jax.jit(lambda k: lossjax.linear_cross_entropy(
+        data["labels"], data["hidden"], k, reduction="none"
+    ))  # fmt: skip
+    assert jnp.isnan(f(kernel)).all()
+    assert jnp.isfinite(f(data["kernel"])).all()
+
+
+@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum", "mean", "none"])
+def test_nothing_counts(reduction):
+    data = draw()
+    for how in ({"mask": jnp.zeros(13, bool)}, {"sample_weight": jnp.zeros(13)}):
+        got, _ = both(data["labels"], some(data, "hidden", "kernel"), reduction="sum", **how)
+        assert not any(np.any(x) for x in jax.tree.leaves(got))
+        out = lossjax.linear_cross_entropy(
+            data["labels"], data["hidden"], data["kernel"], reduction=reduction, **how
+        )
+        assert not jnp.any(out)
+
+
+def test_weights_that_sum_to_zero():
+    data = draw()
+    weight = jnp.where(jnp.arange(13) == 12, 0.0, (-1.0) ** jnp.arange(13))
+    got, wanted = both(data["labels"], some(data, "hidden", "kernel") | {"sample_weight": weight})
+    close(got, wanted, 1e-5)
+
+
+def test_float16_logits_beyond_its_range():
+    data = draw(tokens=(512,))
+    at = {k: (data[k] * 300).astype(jnp.float16) for k in ("hidden", "kernel")}
+    z = logits(*(at[k].astype(jnp.float32) for k in at))
+    assert jnp.abs(z).max() > 65504
+    fn = jax.value_and_grad(
+        lambda h, k: lossjax.linear_cross_entropy(data["labels"], h, k, chunk=64), (0, 1)
+    )
+    got = fn(*at.values())
+    wanted = jax.value_and_grad(lambda h, k: dense(data["labels"], h, k), (0, 1))(
+        *(x.astype(jnp.float32) for x in at.values())
+    )
+    assert [g.dtype for g in got[1]] == [jnp.float16] * 2
+    close(jax.tree.map(lambda x: x.astype(jnp.float32), got), wanted, 2e-3)
+
+
+def test_bfloat16_accumulates_in_float32():
+    data = draw(tokens=(512,))
+    at = {k: data[k].astype(jnp.bfloat16) for k in ("hidden", "kernel")}
+    fn = lambda at: lossjax.linear_cross_entropy(data["labels"], **at, chunk=8)  # noqa: E731
+    value, grad = compiled(jax.value_and_grad(fn), at)
+    assert (value.dtype, grad["kernel"].dtype) == (jnp.float32, jnp.bfloat16)
+    narrow = losses.LinearCrossEntropy(accumulate_dtype="bfloat16", chunk=512)
+    assert narrow(data["labels"], tuple(at.values())).dtype == jnp.bfloat16
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), at)
+    wanted = jax.value_and_grad(lambda at: dense(data["labels"], **at))(wide)
+    close(value, wanted[0], 1e-5)
+    close(jax.tree.map(lambda x: x.astype(jnp.float32), grad), wanted[1], 1e-2)
+
+
+def test_a_label_out_of_range_is_silent_under_jit_alone():
+    data = draw()
+    labels = data["labels"].at[3].set(99)
+    fn = jax.jit(lossjax.linear_cross_entropy)
+    close(
+        fn(labels, data["hidden"], data["kernel"]),
+        dense(labels, data["hidden"], data["kernel"]),
+        1e-5,
+    )
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 37\).* got 99 at y_true\[3\]"):
+        lossjax.linear_cross_entropy(labels, data["hidden"], data["kernel"])
+
+
+def test_shift():
+    data = draw(tokens=(3, 8))
+    at = some(data, "hidden", "kernel", "sample_weight")
+    for reduction in ("mean_with_sample_weight", "sum_over_batch_size", "none"):
+        got, wanted = (
+            fn(data["labels"], **at, mask=data["mask"], shift=2, reduction=reduction)
+            for fn in (lossjax.linear_cross_entropy, dense)
+        )
+        close(got, wanted, 1e-5)
+
+
+def test_terms():
+    data = draw()
+    arguments = data["labels"], data["hidden"], data["kernel"]
+    loss, terms = lossjax.linear_cross_entropy(
+        *arguments, mask=data["mask"], z_loss=0.1, return_terms=True, chunk=5
+    )
+    z, mask = data["hidden"] @ data["kernel"], data["mask"]
+    lse, log_p = jax.nn.logsumexp(z, -1), jax.nn.log_softmax(z)
+    mean = lambda x: jnp.mean(x[mask])  # noqa: E731
+    cross_entropy = mean(-jnp.take_along_axis(log_p, data["labels"][:, None], 1)[:, 0])
+    wanted = Terms(
+        cross_entropy,
+        mean(0.1 * lse**2),
+        mean(lse),
+        mean((z.argmax(-1) == data["labels"]).astype(jnp.float32)),
+        mean(-jnp.sum(jnp.exp(log_p) * log_p, -1)),
+        mask.sum(),
+    )
+    close(terms, wanted, 1e-5)
+    close(loss, terms.cross_entropy + terms.z_loss, 1e-6)
+
+
+def test_a_term_has_its_derivative():
+    data = draw()
+
+    def entropy(kernel):
+        options = {"return_terms": True, "chunk": 5}
+        return lossjax.linear_cross_entropy(data["labels"], data["hidden"], kernel, **options)[
+            1
+        ].entropy
+
+    def wanted(kernel):
+        log_p = jax.nn.log_softmax(data["hidden"] @ kernel)
+        return -jnp.mean(jnp.sum(jnp.exp(log_p) * log_p, -1))
+
+    close(jax.grad(entropy)(data["kernel"]), jax.grad(wanted)(data["kernel"]), 1e-5)
+
+
+TEACHER = [
+    (per_token.kl_divergence, {}),
+    (per_token.reverse_kl_divergence, {}),
+    (per_token.jensen_shannon, {"weight": 0.3}),
+    (per_token.focal, {"gamma": 1.5}),
+]
+
+
+@pytest.mark.parametrize(("fn", "options"), TEACHER, ids=lambda x: getattr(x, "__name__", ""))
+def test_per_token_losses(fn, options):
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64)
+        teacher = jnp.asarray(np.random.default_rng(3).normal(size=(13, 37)))
+        hyper = {k: jnp.asarray(v) for k, v in options.items()} | (
+            {} if fn is per_token.focal else {"temperature": jnp.asarray(1.7)}
+        )
+        at = some(data, "hidden", "kernel", "sample_weight") | {"hyper": hyper}
+        if fn is not per_token.focal:
+            at["teacher"] = teacher
+
+        def run(apply):
+            def f(at):
+                loss = lambda y, z: fn(y, z, **at["hyper"])  # noqa: E731
+                return apply(loss, at.get("teacher", data["labels"]), at)
+
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        got = run(lambda loss, y, at: lossjax.chunked_linear(
+            loss, y, at["hidden"], at["kernel"], sample_weight=at["sample_weight"], chunk=5
+        ))  # fmt: skip
+        wanted = run(lambda loss, y, at: jnp.sum(
+            plain(fn, y, at["hidden"] @ at["kernel"], at["hyper"]) * at["sample_weight"]
+        ) / jnp.sum(at["sample_weight"]))  # fmt: skip
+        close(got, wanted, 1e-9)
+
+
+def plain(fn, y, z, hyper):
+    """The textbook forms."""
+    if fn is per_token.focal:
+        p = jnp.take_along_axis(jax.nn.softmax(z), y[:, None], 1)[:, 0]
+        return -((1 - p) ** hyper["gamma"]) * jnp.log(p)
+    t = hyper["temperature"]
+    p, q = jax.nn.softmax(y / t), jax.nn.softmax(z / t)
+    kl = lambda a, b: jnp.sum(a * jnp.log(a / b), -1)  # noqa: E731
+    if fn is per_token.kl_divergence:
+        return t**2 * kl(p, q)
+    if fn is per_token.reverse_kl_divergence:
+        return t**2 * kl(q, p)
+    w = hyper["weight"]
+    m = w * p + (1 - w) * q
+    return t**2 * (w * kl(p, m) + (1 - w) * kl(q, m))
+
+
+def test_log_probabilities_and_entropy():
+    data = draw()
+
+    def ours(kernel):
+        out = lossjax.chunked_linear(
+            per_token.log_probability,
+            data["labels"],
+            data["hidden"],
+            kernel,
+            reduction="none",
+            chunk=5,
+        )
+        return out["log_probability"], out["entropy"]
+
+    def wanted(kernel):
+        log_p = jax.nn.log_softmax(data["hidden"] @ kernel)
+        picked = jnp.take_along_axis(log_p, data["labels"][:, None], 1)[:, 0]
+        return picked, -jnp.sum(jnp.exp(log_p) * log_p, -1)
+
+    values, pull = jax.vjp(ours, data["kernel"])
+    expected, pull_expected = jax.vjp(wanted, data["kernel"])
+    close(values, expected, 1e-5)
+    close(
+        pull((jnp.cos(values[0]), values[1])), pull_expected((jnp.cos(values[0]), values[1])), 1e-5
+    )
+
+
+def test_the_class():
+    data = draw()
+    labels, y_pred = data["labels"], (data["hidden"], data["kernel"], data["bias"])
+    loss = losses.LinearCrossEntropy(ignore_class=5, z_loss=0.1, soft_cap=4.0, chunk=5)
+    options = {"z_loss": 0.1, "soft_cap": 4.0, "sample_weight": data["sample_weight"]}
+    wanted = dense(labels, *y_pred, ignore_class=5, **options)
+    close(loss(labels, y_pred, sample_weight=data["sample_weight"]), wanted, 1e-5)
+    parts = sum(
+        loss.total(labels[s], (y_pred[0][s], *y_pred[1:]), data["sample_weight"][s])
+        for s in (slice(0, 4), slice(4, 13))
+    )
+    close(parts.result(), wanted, 1e-5)
+    again = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
+    assert repr(again) == repr(loss)
+    slope = jax.grad(lambda loss: loss(labels, y_pred))(loss)
+    rest = {"ignore_class": 5, "soft_cap": 4.0}
+    want = jax.grad(lambda z: dense(labels, *y_pred, z_loss=z, **rest))(0.1)
+    close(slope.z_loss, want, 1e-5)
+
+
+Z = np.zeros
+LABELS, HIDDEN, KERNEL = Z(3, int), Z((3, 2)), Z((2, 5))
+BAD = [
+    ((Z(3), HIDDEN, KERNEL), {}, TypeError, r"y_true must hold integers, .*astype\(int\)"),
+    ((Z((3, 4)), HIDDEN, KERNEL), {}, ValueError, r"must have shape \(3, 5\), got \(3, 4\)"),
+    ((LABELS, Z((3, 5)), KERNEL), {}, ValueError, r'kernel_layout="vd"'),
+    ((LABELS, Z((3, 4)), KERNEL), {}, ValueError, r"with the D = 2 of kernel"),
+    ((LABELS, HIDDEN, KERNEL, Z(4)), {}, ValueError, r"bias must have shape \(V,\) = \(5,\)"),
+    ((LABELS - 1, HIDDEN, KERNEL), {}, ValueError, r"got -1 at y_true\[0\]"),
+    ((LABELS, HIDDEN, KERNEL), {"chunk": 0}, ValueError, r"chunk must be .* got 0"),
+    ((LABELS, HIDDEN, KERNEL), {"axis_name": "model"}, ValueError, r"axis of the shard_map"),
+    ((LABELS, HIDDEN, KERNEL), {"implementation": "xls"}, ValueError, r"mean 'xla'"),
+    ((LABELS, HIDDEN, KERNEL), {"temperature": 0.0}, ValueError, r"temperature must be in"),
+    ((LABELS, HIDDEN, KERNEL), {"shift": 4}, ValueError, r"shift must be a whole number"),
+    ((LABELS, HIDDEN, KERNEL), {"class_weight": Z(4)}, ValueError, r"class_weight must"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "options", "error", "text"), BAD)
+def test_errors(arguments, options, error, text):
+    with pytest.raises(error, match=text) as caught:
+        lossjax.linear_cross_entropy(*arguments, **options)
+    assert str(caught.value).startswith("linear_cross_entropy: ")
+
+
+def test_a_per_token_loss_of_another_shape():
+    with pytest.raises(ValueError, match=r"one value a token, of shape \(3,\).* got \(3, 5\)"):
+        lossjax.chunked_linear(lambda y, z: z, Z(3), Z((3, 2)), Z((2, 5)))

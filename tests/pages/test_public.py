@@ -1,0 +1,115 @@
+"""What is public, who imports whom, and what `import lossjax` costs."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lossjax
+from cases import CASES, FUSED
+from lossjax import losses
+
+PACKAGE = Path(lossjax.__file__).parent
+FAMILIES = sorted(p.stem for p in (PACKAGE / "losses").glob("*.py") if p.stem != "__init__")
+
+# A module may import those of a lower rank, and nothing else of lossjax.
+RANK = {
+    "core.types": 0,
+    "core.texts": 0,
+    "core.check": 1,
+    "core.words": 1,
+    "math.fusion": 1,
+    "devices": 2,
+    "math.elementwise": 2,
+    "math.softmax": 3,
+    "core.reduce": 3,
+    "core.registry": 3,
+    "core.loss": 4,
+    "core.config": 5,
+    "kernels": 5,
+    "losses": 6,
+    "testing": 7,
+    "inspect": 8,
+    "objective": 8,
+    "checked": 8,
+    "training": 9,
+    "__init__": 10,
+    "__main__": 11,
+}
+
+
+def room(parts):
+    """The name in `RANK` of a module, or of what is imported from one."""
+    return ".".join(parts[: 2 if parts[0] in ("core", "math") else 1])
+
+
+def imported(path):
+    """What the file imports of lossjax, as names in `RANK`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lossjax":
+            inside = node.module.split(".")[1:]
+            for alias in node.names:
+                yield room([*inside, alias.name])
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "lossjax":
+                    yield room(alias.name.split(".")[1:])
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_point_down(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts == ("losses", "__init__"):  # the namespace of its own families
+        return
+    # The parts of a kernel, or of a tool, know each other; families of losses do not.
+    own = {parts[0]} - {"losses"}
+    for name in set(imported(path)) - own:
+        assert RANK[name] < RANK[room(parts)], f"{'.'.join(parts)} imports {name}"
+
+
+def test_every_module_has_a_rank():
+    files = (p.relative_to(PACKAGE).with_suffix("").parts for p in PACKAGE.rglob("*.py"))
+    modules = {room(parts) for parts in files}
+    assert modules - {"core.__init__", "math.__init__"} == set(RANK)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_exports_its_losses(family):
+    module = importlib.import_module(f"lossjax.losses.{family}")
+    known = [case.loss for case in CASES] + list(FUSED)
+    own = [loss for loss in known if loss.__module__ == module.__name__]
+    assert sorted(module.__all__) == sorted(
+        name for cls in own for name in (cls.__name__, cls.fn.__name__)
+    )
+    assert all(getattr(losses, name) is getattr(module, name) for name in module.__all__)
+
+
+def run(program):
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_import_needs_jax_and_numpy_alone():
+    heavy = {"flax", "optax", "keras", "matplotlib", "orbax", "chex", "rich", "sklearn", "equinox"}
+    found = run("import sys, lossjax; print(*{m.split('.')[0] for m in sys.modules})")
+    assert "jax" in found.split()
+    assert not heavy & set(found.split())
+
+
+def test_import_starts_no_device():
+    """A library that touches a backend at import breaks `jax.distributed.initialize`."""
+    program = "import jax, lossjax; from jax._src import xla_bridge; print(xla_bridge._backends)"
+    assert run(program).strip() == "{}"
+
+
+def test_inspect_is_imported_when_it_is_asked_for():
+    asked = "'lossjax.inspect' in sys.modules"
+    found = run(f"import sys, lossjax; print({asked}); lossjax.inspect.check; print({asked})")
+    assert found.split() == ["False", "True"]
