@@ -39,7 +39,7 @@ class Case:
     @property
     def is_elementwise(self) -> bool:
         """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
-        return self.loss.domain not in ("embedding", "hidden", "sequence")
+        return self.loss._declared.domain.name not in ("embedding", "hidden", "sequence")
 
     def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
         """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
@@ -102,7 +102,7 @@ def find(name: str) -> type[Loss]:
     names = {
         known: cls
         for cls in loss_classes()
-        for known in (cls.__name__, cls.fn.__name__, *cls.aliases)
+        for known in (cls.__name__, cls._declared.fn.__name__, *cls._declared.aliases)
     }
     if name not in names:
         nearest = difflib.get_close_matches(name, names, n=1)
@@ -121,11 +121,11 @@ def configurations(cls: type[Loss]) -> list[Loss]:
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape`, or one like it for losses that compare all rows or run step by step."""
-    if loss.domain == "embedding":
+    if loss._declared.domain.name == "embedding":
         return min(shape[0], 1024), min(shape[-1], 64)
-    if loss.domain == "hidden":
+    if loss._declared.domain.name == "hidden":
         return shape[0], shape[-1]
-    if loss.domain == "sequence" and len(shape) != 3:
+    if loss._declared.domain.name == "sequence" and len(shape) != 3:
         return min(shape[0], 16), 64, min(shape[-1], 128)
     return shape
 
@@ -141,7 +141,7 @@ def cases(
     found: dict[tuple[object, ...], Case] = {}
     for cls, shape, dtype in itertools.product(classes, shapes, dtypes):
         for loss, weighting in itertools.product(configurations(cls), weightings):
-            kind = LinearCase if loss.domain == "hidden" else Case
+            kind = LinearCase if loss._declared.domain.name == "hidden" else Case
             case = kind(loss, fitted(loss, shape), dtype, weighting)
             found.setdefault((case.name, case.shape, dtype, weighting), case)
     return list(found.values())

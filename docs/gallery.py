@@ -282,7 +282,7 @@ def kind_of(loss: Loss) -> Kind:
     """`CosineSimilarity` takes any real vectors, but only their directions matter."""
     if isinstance(loss, losses.CosineSimilarity):
         return KINDS["direction"]
-    domain = testing.domain_of(loss)
+    domain = testing.domain_of(loss).name
     if domain not in KINDS:
         raise ValueError(
             f"docs/gallery.py: {type(loss).__name__} takes {domain!r}, and KINDS has no points for "
@@ -356,7 +356,7 @@ def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 def batched(loss: Loss, y_true: Any, y_pred: Any, size: int = 1) -> tuple[Any, Any]:
     """A sample as a batch of one, or of none; the sample of an embedding is a batch."""
-    if testing.domain_of(loss) == "embedding":
+    if testing.domain_of(loss).name == "embedding":
         return (y_true, y_pred) if size else (y_true[:0], y_pred[:0])
     if isinstance(y_pred, tuple):
         hidden, kernel = y_pred

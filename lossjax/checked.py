@@ -79,7 +79,7 @@ def _checked_class(cls: type[Loss]) -> type[Loss]:
         look(self, y_true, y_pred, *_weights(*rest, **named))
         return cls.total(self, y_true, y_pred, *rest, **named)
 
-    own = {"__call__": __call__, "total": total, "default_name": cls.default_name}
+    own = {"__call__": __call__, "total": total, "default_name": cls._declared.default_name}
     # A private name is not registered: configs go on to name the loss itself.
     return type(f"_Checked{cls.__name__}", (cls,), {**own, "__doc__": cls.__doc__})
 
@@ -125,7 +125,9 @@ def _look(where: str, loss: Loss | None, inputs: Inputs) -> None:
     ignored = getattr(loss, "ignore_class", None)
     if ignored is not None and not getattr(loss, "shift", 0):  # shifted labels are of other rows
         counts.append(~check.is_among(t, ignored))
-    whole = loss is not None and loss.domain == "hidden"  # the kernel is that of all samples
+    whole = (
+        loss is not None and loss._declared.domain.name == "hidden"
+    )  # the kernel is that of all samples
     for name, tree in (("y_true", t), ("y_pred", p)):
         for i, x in enumerate(jax.tree.leaves(tree)):
             for rule in _numbers(name, x):
@@ -142,7 +144,7 @@ def _numbers(name: str, x: Array) -> Iterator[_Rule]:
 
 def _rules(loss: Loss, t: Any, p: Any) -> Iterator[_Rule]:
     """What the domain of the loss asks of its inputs."""
-    if loss.domain == "hidden":
+    if loss._declared.domain.name == "hidden":
         classes = p[1].shape[1 if loss.kernel_layout == "dv" else 0]  # type: ignore[attr-defined]
         if jnp.issubdtype(t.dtype, jnp.integer):
             yield _labels(loss, t, classes)
@@ -152,7 +154,7 @@ def _rules(loss: Loss, t: Any, p: Any) -> Iterator[_Rule]:
     if not isinstance(p, jax.Array) or not isinstance(t, jax.Array):
         return
     t, p = check.aligned(t, p)
-    domain, _, logits = testing.domain_of(loss).partition(" ")
+    domain, _, logits = testing.domain_of(loss).name.partition(" ")
     axis = getattr(loss, "axis", -1)
     if domain in ("label", "sequence") and isinstance(axis, int):
         yield _labels(loss, t, p.shape[axis])

@@ -19,6 +19,14 @@ class Case:
     keras_rtol: float = 1e-5
     any_rank: bool = True
 
+    @property
+    def domain(self) -> str:
+        return self.loss._declared.domain.name
+
+    @property
+    def couples(self) -> str | None:
+        return self.loss._declared.couples
+
 
 CASES = (
     Case(losses.MeanSquaredError),

@@ -29,7 +29,7 @@ class Keras(JaxPeer):
         if cls is None:
             return None
         config = case.loss.get_config()  # without what Keras does not have, at its default
-        if case.weighting == "mask" and case.loss.couples != "none":
+        if case.weighting == "mask" and case.loss._declared.couples != "none":
             return None  # Keras masks the values, each of which is made of all rows
         if case.weighting == "mask":
             # Keras has no public way to hand a mask to a loss; its models set a private attribute

@@ -525,17 +525,17 @@ def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
     """One class number a sample, of truths for a `y_pred` of `shape`: as they are, or one-hot."""
     if y_true.ndim == 1:
         return y_true
-    if loss.domain in ("label", "hidden") and y_true.shape == shape[:-1]:
+    if loss._declared.domain.name in ("label", "hidden") and y_true.shape == shape[:-1]:
         return y_true
     if y_true.shape[-1] == 1:
         return y_true[..., 0]
-    if loss.domain in ("binary", "sign") and y_true.shape == shape:
+    if loss._declared.domain.name in ("binary", "sign") and y_true.shape == shape:
         raise ValueError(
             f"Objective: `class_weight` would take y_true of shape {y_true.shape} for one-hot "
             f"classes, where {type(loss).__name__} takes it for {shape[-1]} labels of a sample. "
             f"Give `sample_weight`, or `pos_weight` and `label_weight` to BinaryCrossentropy."
         )
-    if y_true.shape == shape or loss.domain == "hidden":
+    if y_true.shape == shape or loss._declared.domain.name == "hidden":
         return jnp.argmax(y_true, -1)
     raise ValueError(
         f"Objective: `class_weight` needs one class for each sample, y_true of shape (B,), "

@@ -104,7 +104,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         if fields or isinstance(found, type):
             raise ValueError(f"{where} is no Loss: it takes no config. Give its name alone.")
         return found
-    own = getattr(found, "fn", found).__name__
+    own = (found._declared.fn or found).__name__
     if fn is not None and fn != own:  # Keras 2 writes the function's name
         raise ValueError(f"{where} computes {own!r}, got fn={shown(fn)}.")
     return found.from_config(fields)
@@ -148,7 +148,7 @@ def _named(name: str, custom: Mapping[str, Any]) -> Any:
 def _loss_of(fn: Any) -> type[Loss]:
     """The class whose function is named `fn`, for Keras's wrapper of plain functions."""
     for cls in classes():
-        if isinstance(fn, str) and cls.fn.__name__ == fn:
+        if isinstance(fn, str) and cls._declared.fn.__name__ == fn:
             return cls
     raise ValueError(f"deserialize: LossFunctionWrapper of an unknown function {shown(fn)}.")
 

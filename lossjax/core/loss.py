@@ -1,7 +1,7 @@
 """The `Loss` pytree and the registry: hyperparameters are leaves, choices are static."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
@@ -10,7 +10,7 @@ from jax import numpy as jnp
 
 from lossjax.core import check, reduce, words
 from lossjax.core.reduce import Inputs, Total
-from lossjax.core.registry import register, registry, snake_case
+from lossjax.core.registry import Declared, declaration, register, registry
 from lossjax.core.texts import nearest, shown
 from lossjax.core.types import Array, Input, Reduction
 
@@ -83,15 +83,7 @@ class Loss:
     are never cast to it: Keras rounds the inputs, class numbers included.
     """
 
-    fn: ClassVar[Callable[..., Array]]
-    aliases: ClassVar[tuple[str, ...]] = ()
-    default_name: ClassVar[str] = "loss"
-    domain: ClassVar[str] = "real"  # what inputs it takes: one of `lossjax.testing.DOMAINS`
-    # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
-    # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
-    couples: ClassVar[str | None] = None
-    # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
-    predicted: ClassVar[dict[str, bool]] = {}
+    _declared: ClassVar[Declared] = Declared()
 
     reduction: Reduction = static(default="sum_over_batch_size", kw_only=True)
     name: str = static(default="", kw_only=True)
@@ -104,16 +96,14 @@ class Loss:
                 f"{cls.__name__}: a loss is a dataclass; declare hyperparameters as fields "
                 f"(`delta: float = 1.0`) in place of __init__."
             )
-        own = cls.__dict__
-        if "default_name" not in own:
-            cls.default_name = snake_case(cls.__name__)
-        names = [cls.__name__, *own.get("aliases", ())]
-        if "fn" in own:
-            fn = own["fn"]
+        cls._declared, stated = declaration(cls)
+        names = [cls.__name__, *stated.get("aliases", ())]
+        if "fn" in stated:
+            fn = stated["fn"]
             if fn.__module__ == cls.__module__:
                 names.append(fn.__name__)
             cls.__doc__ = cls.__doc__ or fn.__doc__  # before dataclass() fills it in
-            cls.fn = staticmethod(fn)
+            cls.fn = staticmethod(fn)  # type: ignore[attr-defined]
         dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
         _register_pytree(cls)
         for name in names:
@@ -131,7 +121,7 @@ class Loss:
             object.__setattr__(self, "reduction", "sum_over_batch_size")
         check.reduction(where, self.reduction)
         check.kind(where, "name", self.name, (str, type(None)))
-        object.__setattr__(self, "name", self.name or self.default_name)
+        object.__setattr__(self, "name", self.name or self._declared.default_name)
         object.__setattr__(self, "dtype", check.float_dtype(where, self.dtype))
         for field in self._hyperparameter_fields():
             value = getattr(self, field.name)
@@ -170,15 +160,16 @@ class Loss:
         Ranks that differ by a trailing axis of size 1 are aligned first, as Keras's classes do.
         Losses that couple samples have one more argument, `where=None`: who counts.
         """
-        if not hasattr(self, "fn"):
+        fn = self._declared.fn
+        if fn is None:
             raise NotImplementedError(
                 f"{type(self).__name__} must override call(self, y_true, y_pred)."
             )
-        where = self.fn.__name__
+        where = fn.__name__
         pair = check.aligned(
             check.array(where, "y_true", y_true), check.array(where, "y_pred", y_pred)
         )
-        return self.fn(*pair, **self.hyperparameters())
+        return fn(*pair, **self.hyperparameters())
 
     def __call__(
         self,
@@ -256,11 +247,11 @@ class Loss:
     ) -> Inputs:
         """Everything as arrays, and harmless numbers in the samples that count for nothing."""
         where = type(self).__name__
-        y_true = _arrays(where, "y_true", y_true, labels=self.domain in LABELLED)
+        y_true = _arrays(where, "y_true", y_true, labels=self._declared.domain.labelled)
         y_pred = jax.tree.map(check.wide, _arrays(where, "y_pred", y_pred))
-        if hasattr(self, "fn") and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
+        if self._declared.fn and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
             y_true, y_pred = check.aligned(y_true, y_pred)
-            if self.domain not in LABELLED:
+            if not self._declared.domain.labelled:
                 y_true = y_true.astype(y_pred.dtype)
         if mask is not None:
             mask = check.array(where, "mask", mask).astype(bool)
@@ -273,10 +264,10 @@ class Loss:
     def _weighed(self, inputs: Inputs) -> Inputs:
         """Inputs with weights or a mask; what they take out can do no harm."""
         where = type(self).__name__
-        if self.couples == "pairs":
+        if self._declared.couples == "pairs":
             return inputs._replace(where=reduce.who_counts(where, inputs))
         axis = getattr(self, "axis", -1)
-        if self.couples is None:
+        if self._declared.couples is None:
             alive = reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
             return reduce.disarmed(inputs, alive, axis, reduce.defused)
         values = jax.lax.stop_gradient(self._values(inputs))
@@ -350,7 +341,6 @@ class Loss:
             raise ValueError(str(error)) from error
 
 
-LABELLED = ("label", "sequence", "embedding", "hidden")  # domains whose y_true are class numbers
 _COMMON = frozenset(f.name for f in dataclasses.fields(Loss))
 _PLAIN = (bool, int, float, str, tuple, type(None))
 

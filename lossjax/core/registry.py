@@ -1,11 +1,44 @@
-"""The names of losses: subclassing `Loss` is what registers one."""
+"""What a class of losses declares, and its names: subclassing `Loss` is what registers one."""
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from lossjax.core import domain as domains
+from lossjax.core.domain import Domain
 
 # Every identifier: class names give the class, function names and aliases the function.
 registry: dict[str, Any] = {}
+
+
+class Declared(NamedTuple):
+    """What a loss says of itself in the body of its class, without annotations.
+
+    It is kept apart from the hyperparameters, which may have any of these names.
+    """
+
+    fn: Any = None  # the function that the loss is made of
+    aliases: tuple[str, ...] = ()
+    default_name: str = "loss"
+    domain: Domain = domains.REAL  # what inputs it takes
+    # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
+    # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
+    couples: str | None = None
+    # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
+    predicted: Mapping[str, bool] = MappingProxyType({})
+
+
+def declaration(cls: Any) -> tuple[Declared, dict[str, Any]]:
+    """What a class declares, its bases included, and what it states itself."""
+    fields = inspect.get_annotations(cls)
+    own = {w: v for w, v in vars(cls).items() if w in Declared._fields and w not in fields}
+    stated = {"default_name": snake_case(cls.__name__), "aliases": ()} | own
+    if "domain" in own:
+        stated["domain"] = domains.named(cls.__name__, own["domain"])
+    inherited: Declared = cls._declared
+    return inherited._replace(**stated), own
 
 
 def snake_case(name: str) -> str:
@@ -18,17 +51,17 @@ def register(name: str, cls: type[Any]) -> None:
     taken = registry.get(name)
     if taken is not None and taken.__module__ != cls.__module__:
         raise TypeError(f"loss name {name!r} is already taken by {taken.__module__}.{name}.")
-    registry[name] = cls if name == cls.__name__ else cls.fn
+    registry[name] = cls if name == cls.__name__ else cls._declared.fn
 
 
 def class_of(function: Any) -> type[Any] | None:
     """The registered loss that is made of a function; None for any other function."""
-    return next((cls for cls in classes() if cls.fn is function), None)
+    return next((cls for cls in classes() if cls._declared.fn is function), None)
 
 
 def classes() -> Iterator[type[Any]]:
     """Every registered loss that is made of a function."""
-    return (c for c in registry.values() if isinstance(c, type) and hasattr(c, "fn"))
+    return (c for c in registry.values() if isinstance(c, type) and c._declared.fn)
 
 
 def first_paragraph(documented: Any) -> str:
@@ -45,9 +78,10 @@ class Listed(NamedTuple):
     formula: str
 
 
-def listed(cls: type[Any]) -> Listed:
+def listed(cls: Any) -> Listed:
     """The names of a loss, its function's first, hyperparameters as name=default, its formula."""
-    names = [name for name, found in registry.items() if found is cls.fn]
-    others = sorted(names, key=lambda name: name != cls.fn.__name__)
+    fn = cls._declared.fn
+    names = [name for name, found in registry.items() if found is fn]
+    others = sorted(names, key=lambda name: name != fn.__name__)
     fields = [f"{name}={value}" for name, value in cls().hyperparameters().items()]
-    return Listed(cls.__name__, others, fields, first_paragraph(cls.fn))
+    return Listed(cls.__name__, others, fields, first_paragraph(fn))

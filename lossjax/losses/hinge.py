@@ -79,7 +79,7 @@ class _Margin(Loss):
     power: ClassVar[int]
 
     def call(self, y_true: Array, y_pred: Array, where: Array | None = None) -> Array:
-        return _shortfall(self.power, self.fn.__name__, y_true, y_pred, where)
+        return _shortfall(self.power, self._declared.fn.__name__, y_true, y_pred, where)
 
     def _weighed(self, inputs: Inputs) -> Inputs:
         """A label that does not count does not decide how the others are read."""

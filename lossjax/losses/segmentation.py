@@ -81,7 +81,7 @@ class _Overlap(Loss):
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any, where: Array | None = None) -> Any:
-        name = self.fn.__name__
+        name = self._declared.fn.__name__
         y_true, y_pred = check.pair(name, y_true, y_pred, align=True)
         sums = self.sums(_regions(name, y_true, y_pred, self.ignore_class, where))
         value = self.ratio(sums)

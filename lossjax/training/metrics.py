@@ -256,7 +256,7 @@ def _loss(metric: Any, of_output: Loss | None, here: Compared) -> Loss:
     """What is to be reduced for a metric of an output that has this loss."""
     if not _is_standard(metric):
         return resolve(metric, here.y_true, here.y_pred)
-    domain = of_output.domain if of_output else "real"
+    domain = of_output._declared.domain.name if of_output else "real"
     if domain in ("sequence", "embedding"):
         raise ValueError(
             f"metrics: {metric!r} means nothing for an output of {type(of_output).__name__}."

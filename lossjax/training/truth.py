@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lossjax.core.loss import LABELLED, Loss
+from lossjax.core.loss import Loss
 from lossjax.objective import Objective
 from lossjax.objective.outputs import Compared
 from lossjax.training.batch import Batch, beyond, named
@@ -76,7 +76,7 @@ class Truth:
     def _labels(self, batch: Batch) -> Iterator[_Labels]:
         trees = (batch.y, self.y_pred, batch.sample_weight, batch.mask)
         for found in map(_Labels._make, self.objective.compared(*trees)):
-            if found.loss.domain in LABELLED and hasattr(found.y, "dtype"):
+            if found.loss._declared.domain.labelled and hasattr(found.y, "dtype"):
                 yield found
 
 
@@ -104,10 +104,10 @@ def _look(where: str, name: str, labels: _Labels) -> None:
 
 def _classes(loss: Loss, y: np.ndarray, y_pred: Any) -> range | None:
     """The class numbers that there are; None where `y` holds something else."""
-    if loss.domain == "embedding":  # compared with each other alone
+    if loss._declared.domain.name == "embedding":  # compared with each other alone
         limits = np.iinfo(_held())
         return range(int(limits.min), int(limits.max) + 1)
-    if loss.domain == "hidden":
+    if loss._declared.domain.name == "hidden":
         is_targets = jax.numpy.issubdtype(y.dtype, np.floating)
         kernel = y_pred[1].shape
         return None if is_targets else range(kernel[getattr(loss, "kernel_layout", "dv") == "dv"])
@@ -126,12 +126,12 @@ def _on_host(a: Any) -> np.ndarray | None:
 
 def _over(counts: np.ndarray, y: np.ndarray, loss: Loss, y_pred: Any) -> np.ndarray:
     """Which labels count, from one entry for each, for each row, or for each step of a sequence."""
-    if loss.domain == "sequence":  # where there is no step there is no sample
+    if loss._declared.domain.name == "sequence":  # where there is no step there is no sample
         return np.broadcast_to(counts.reshape(len(y), -1).any(-1, keepdims=True), y.shape)
     shift, shape = getattr(loss, "shift", 0), y.shape
     if shift and counts.shape[-1] == shape[-1] - shift:
         counts = np.concatenate([np.zeros_like(y[..., :shift], bool), counts], -1)
-    if loss.domain == "label" and y.ndim == y_pred.ndim:  # a class axis of size 1
+    if loss._declared.domain.name == "label" and y.ndim == y_pred.ndim:  # a class axis of size 1
         shape = y.squeeze(getattr(loss, "axis", -1)).shape
     while counts.ndim > len(shape) and counts.shape[-1] == 1:
         counts = counts[..., 0]
@@ -141,13 +141,13 @@ def _over(counts: np.ndarray, y: np.ndarray, loss: Loss, y_pred: Any) -> np.ndar
 
 def _problem(loss: Loss, y: np.ndarray, at: tuple[int, ...], classes: range) -> str:
     found = f"{y[at]} at {list(at)}, "
-    if loss.domain == "embedding":
+    if loss._declared.domain.name == "embedding":
         return (
             f"{found}which JAX's integers do not hold. Number the classes: "
             f"classes, numbers = np.unique(y, return_inverse=True)."
         )
     found += f"but the output has {len(classes)} classes, 0 to {classes[-1]}. "
-    if loss.domain == "sequence":
+    if loss._declared.domain.name == "sequence":
         return f"{found}Class 0 is the blank, and fills short rows up."
     if y[at] == len(classes) and y.min() > 0:
         return f"{found}If labels count from 1, pass y - 1."

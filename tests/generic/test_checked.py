@@ -97,7 +97,7 @@ def test_masked_samples_may_hold_nan(case):
     found = lossjax.checked(loss)
     with pytest.raises(checkify.JaxRuntimeError, match="must not be NaN, got nan"):
         found(y_true, y_pred)
-    if getattr(loss, "axis", -1) is not None and case.loss.domain != "region":
+    if getattr(loss, "axis", -1) is not None and case.domain != "region":
         assert np.isfinite(found(y_true, y_pred, mask=np.arange(len(y_pred)) > 0))
 
 

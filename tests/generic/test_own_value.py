@@ -39,7 +39,7 @@ def drawn(case, config, draw):
     """A loss, y_true, y_pred, weights and a mask; the first draw is an ordinary one."""
     seed = zlib.crc32(str((case.loss.__name__, config)).encode())
     rng = np.random.default_rng([seed, draw])
-    domain = case.loss.domain
+    domain = case.domain
     shapes = SHAPES_OF.get(domain, SHAPES[:5] if domain in CLASSES else SHAPES)
     shape = shapes[rng.integers(len(shapes)) if draw else 0]
     options = config | {"reduction": REDUCTIONS[draw % 4]}
@@ -112,14 +112,14 @@ def refuses(loss, t, p):
         return loss.axis is not None  # with weights some have one, some have none
     axis = getattr(loss, "axis", -1)
     ndim = max(np.ndim(t), np.ndim(p))
-    return loss.couples == "pairs" or ndim < 2 or axis in (0, None) or np.ndim(axis) > 0
+    return loss._declared.couples == "pairs" or ndim < 2 or axis in (0, None) or np.ndim(axis) > 0
 
 
 @pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
 def test_the_same_inside_every_transformation(case, config):
     """Value and gradient inside shard_map, vmap, scan and checkpoint are those outside."""
     loss = case.loss(**config)
-    t, p = testing.sample(loss, (4, 5, 3) if loss.domain == "sequence" else (4, 5))
+    t, p = testing.sample(loss, (4, 5, 3) if loss._declared.domain.name == "sequence" else (4, 5))
     weight = np.float32([1, 0, 2, 0.5]) if config.get("axis") != 0 else None
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
     rows = PartitionSpec("data")

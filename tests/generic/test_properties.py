@@ -18,13 +18,13 @@ from lossjax import losses, testing
 # One configuration a loss will do, but for those that change which values or masks there are.
 # Losses over the batch have no value per sample to weigh.
 def per_sample(case, config):
-    if case.loss.domain == "region":
+    if case.domain == "region":
         return "axis" in config
     return case.loss is not losses.Circle and (not config or "ignore_class" in config)
 
 
 PER_SAMPLE = [(case, config) for case, config in VARIANTS if per_sample(case, config)]
-MERGEABLE = PER_SAMPLE + [(c, k) for c, k in VARIANTS if c.loss.domain == "region" and not k]
+MERGEABLE = PER_SAMPLE + [(c, k) for c, k in VARIANTS if c.domain == "region" and not k]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 SPLITS = ([0, 8], [0, 3, 8], [0, 1, 1, 8])  # unequal parts, one of one sample, one of none
 SAMPLES = 8
@@ -43,7 +43,9 @@ def few(case):
 
 
 def sample(loss, seed):
-    return testing.sample(loss, (SAMPLES, 6, 4) if loss.domain == "sequence" else None, seed)
+    return testing.sample(
+        loss, (SAMPLES, 6, 4) if loss._declared.domain.name == "sequence" else None, seed
+    )
 
 
 def draw_weights(seed):

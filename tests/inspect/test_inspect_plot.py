@@ -39,7 +39,7 @@ def is_shown(figure, curves):
 
 
 EXAMPLES = {
-    testing.domain_of(loss): loss for loss in [*(case.loss for case in CASES), *FUSED][::-1]
+    testing.domain_of(loss).name: loss for loss in [*(case.loss for case in CASES), *FUSED][::-1]
 }
 
 

@@ -67,7 +67,7 @@ def job(case: Case, config, reduction="sum_over_batch_size", **weights):
     def masked(y_true, y_pred, sample_weight=None, mask=None):
         if mask is None:
             return theirs(y_true, y_pred, sample_weight)
-        if case.loss.couples != "none" and config.get("axis") is None:
+        if case.couples != "none" and config.get("axis") is None:
             rows = mask if mask.any() else ~mask  # where none is left, the loss is 0
             return mask.any() * of_rows(theirs, y_true, y_pred, sample_weight, rows)
         backend.set_keras_mask(y_pred, jnp.asarray(mask))
@@ -183,7 +183,7 @@ def test_empty_batch(case):
     assert_agree([job(case, {}, r) for r in REDUCTIONS], y_true, y_pred, case.keras_rtol)
 
 
-ALIGNING = [c for c in CASES if c.loss.domain in ("real", "positive")]
+ALIGNING = [c for c in CASES if c.domain in ("real", "positive")]
 SHAPES = [
     ((2,), (2, 1)),
     ((2, 1), (2,)),
@@ -216,7 +216,9 @@ def test_ranks_are_aligned(case):
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in CASES if c.any_rank and c.loss.domain != "label"], ids=variant_id
+    "case",
+    [c for c in CASES if c.any_rank and c.domain != "label"],
+    ids=variant_id,
 )
 def test_class_form_aligns_ranks_of_every_loss(case):
     y_true, y_pred = testing.sample(case.loss, (6, 1))

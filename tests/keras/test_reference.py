@@ -349,7 +349,7 @@ def test_value_and_gradient(by_library, subtests):
 
 def masks_inside(group):
     """Whether a masked row would still be in the values of the others, as it is in Keras."""
-    couples = getattr(losses, group["loss"]).couples
+    couples = getattr(losses, group["loss"])._declared.couples
     return couples != "none" and group["config"].get("axis") is None
 
 

@@ -19,6 +19,7 @@ FAMILIES = sorted(p.stem for p in (PACKAGE / "losses").glob("*.py") if p.stem !=
 RANK = {
     "core.types": 0,
     "core.texts": 0,
+    "core.domain": 1,
     "core.check": 1,
     "core.words": 1,
     "math.fusion": 1,

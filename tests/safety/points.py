@@ -46,7 +46,8 @@ class Point(NamedTuple):
 
 def points(loss: Loss) -> Iterator[Point]:
     """All for a loss with its options."""
-    domain = "label logits" if loss.domain == "hidden" else testing.domain_of(loss)
+    domain = testing.domain_of(loss).name
+    domain = "label logits" if domain == "hidden" else domain
     edges = EDGES.get(type(loss).__name__) or EDGES[domain]
     for group, name, y_true, y_pred in edges():
         yield Point(group, name, *_arrays(y_true, y_pred))
