@@ -61,7 +61,8 @@ def class_of(function: Any) -> type[Any] | None:
 
 def classes() -> Iterator[type[Any]]:
     """Every registered loss that is made of a function."""
-    return (c for c in registry.values() if isinstance(c, type) and c._declared.fn)
+    found: list[Any] = [c for c in registry.values() if isinstance(c, type)]
+    return (c for c in found if c._declared.fn)
 
 
 def first_paragraph(documented: Any) -> str:
