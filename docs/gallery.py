@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image
 from bench.cases import loss_classes
 from lossjax import Loss, inspect, losses, testing
 from lossjax.core.registry import listed
+from lossjax.testing import Domain
 
 PAGE = Path(__file__).parent / "gallery.md"
 PICTURES = PAGE.parent / "gallery"
@@ -36,259 +37,15 @@ FAMILIES: dict[type[Loss], dict[str, Any]] = {
 }
 
 
-class Kind(NamedTuple):
-    """What a loss takes, and samples (name, y_true, y_pred) at which to look at it.
-
-    `truths` and `predictions` span the domain: every one with every other.
-    """
-
-    target: str
-    points: Sequence[tuple[str, Any, Any]]
-    truths: Any
-    predictions: Any
-
-
-def with_zeros(x: np.ndarray) -> np.ndarray:
-    """Logits of a class against one whose logit is 0."""
-    return np.stack([x, np.zeros_like(x)], -1)
-
-
-INF = np.inf
-SIZES = np.geomspace(1e-6, 1e6, 121)
-FINITE = np.concatenate([-SIZES[::-1], [0], SIZES])
-REALS = np.concatenate([[-INF], FINITE, [INF]])
-# Also just inside of where probabilities are clipped, as near to 1 as float32 comes.
-SHARES = np.concatenate([np.linspace(0, 1, 201), [1.1e-7, 1e-5, 1 - 1e-5, 1 - 2**-22]])
-PAIRS = np.stack([SHARES, 1 - SHARES], -1)
-LOGITS = with_zeros(REALS)
-ANGLES = np.linspace(0, 2 * np.pi, 49)
-ARROWS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
-
-EQUAL_LOGITS = "equal logits"
-KINDS = {
-    "real": Kind(
-        "real numbers",
-        [
-            ("equal", [0.0], [0.0]),
-            ("too high by 1", [0.0], [1.0]),
-            ("too low by 1", [1.0], [0.0]),
-            ("infinitely high", [0.0], [INF]),
-            ("infinitely low", [0.0], [-INF]),
-        ],
-        [[0.0], [1.0], [-1.0]],
-        REALS[:, None],
-    ),
-    "positive": Kind(
-        "numbers ≥ 0",
-        [
-            ("equal", [1.0], [1.0]),
-            ("both 0", [0.0], [0.0]),
-            ("too high by 1", [1.0], [2.0]),
-            ("too low by 1", [2.0], [1.0]),
-            ("prediction 0", [1.0], [0.0]),
-            ("negative prediction", [1.0], [-1.0]),
-            ("infinitely high", [1.0], [INF]),
-        ],
-        [[0.0], [1.0], [10.0]],
-        REALS[REALS >= 0, None],
-    ),
-    "count": Kind(
-        "counts",
-        [
-            ("rate = count", [2.0], [2.0]),
-            ("rate 0, count 0", [0.0], [0.0]),
-            ("rate 0, count above", [2.0], [0.0]),
-            ("negative rate", [2.0], [-1.0]),
-            ("infinite rate", [2.0], [INF]),
-        ],
-        [[0.0], [1.0], [10.0]],
-        FINITE[FINITE >= 0, None],
-    ),
-    "distribution": Kind(
-        "distributions",
-        [
-            ("equal", [0.5, 0.5], [0.5, 0.5]),
-            ("equal, one-hot", [1.0, 0.0], [1.0, 0.0]),
-            ("all on the wrong class", [1.0, 0.0], [0.0, 1.0]),
-            ("all on one class", [0.5, 0.5], [1.0, 0.0]),
-        ],
-        PAIRS[::50],
-        PAIRS,
-    ),
-    "binary": Kind(
-        "0 or 1, or between",
-        [
-            ("right", [1.0], [1.0]),
-            ("undecided", [1.0], [0.5]),
-            ("wrong", [1.0], [0.0]),
-            ("right", [0.0], [0.0]),
-            ("wrong", [0.0], [1.0]),
-        ],
-        [[0.0], [1.0]],
-        SHARES[:, None],
-    ),
-    "binary logits": Kind(
-        "0 or 1, or between",
-        [
-            ("right", [1.0], [INF]),
-            ("undecided", [1.0], [0.0]),
-            ("wrong", [1.0], [-10.0]),
-            ("infinitely wrong", [1.0], [-INF]),
-        ],
-        [[0.0], [1.0]],
-        REALS[:, None],
-    ),
-    "class": Kind(
-        "one-hot classes, or distributions",
-        [
-            ("right", [1.0, 0.0], [1.0, 0.0]),
-            ("undecided", [1.0, 0.0], [0.5, 0.5]),
-            ("wrong", [1.0, 0.0], [0.0, 1.0]),
-            ("nothing predicted", [1.0, 0.0], [0.0, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        PAIRS,
-    ),
-    "class logits": Kind(
-        "one-hot classes, or distributions",
-        [
-            ("right", [1.0, 0.0], [INF, 0.0]),
-            (EQUAL_LOGITS, [1.0, 0.0], [0.0, 0.0]),
-            ("wrong", [1.0, 0.0], [0.0, 10.0]),
-            ("the other impossible", [1.0, 0.0], [0.0, -INF]),
-            ("true class impossible", [1.0, 0.0], [-INF, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        LOGITS,
-    ),
-    "label": Kind(
-        "class numbers",
-        [
-            ("right", 0, [1.0, 0.0]),
-            ("undecided", 0, [0.5, 0.5]),
-            ("wrong", 0, [0.0, 1.0]),
-            ("nothing predicted", 0, [0.0, 0.0]),
-            ("label out of range", 2, [0.5, 0.5]),
-        ],
-        [0],
-        PAIRS,
-    ),
-    "label logits": Kind(
-        "class numbers",
-        [
-            ("right", 0, [INF, 0.0]),
-            (EQUAL_LOGITS, 0, [0.0, 0.0]),
-            ("wrong", 0, [0.0, 10.0]),
-            ("the other impossible", 0, [0.0, -INF]),
-            ("true class impossible", 0, [-INF, 0.0]),
-            ("label out of range", 2, [0.0, 0.0]),
-        ],
-        [0],
-        LOGITS,
-    ),
-    "sign": Kind(
-        "-1 or 1",
-        [
-            ("on the margin", [1.0], [1.0]),
-            ("right by more", [1.0], [2.0]),
-            ("undecided", [1.0], [0.0]),
-            ("wrong", [1.0], [-1.0]),
-            ("0 read as -1", [0.0], [1.0]),
-            ("infinitely right", [1.0], [INF]),
-            ("infinitely wrong", [1.0], [-INF]),
-        ],
-        [[-1.0], [1.0]],
-        REALS[:, None],
-    ),
-    "score": Kind(
-        "one-hot classes",
-        [
-            ("on the margin", [1.0, 0.0], [1.0, 0.0]),
-            ("right by more", [1.0, 0.0], [2.0, 0.0]),
-            ("undecided", [1.0, 0.0], [0.0, 0.0]),
-            ("wrong", [1.0, 0.0], [0.0, 1.0]),
-            ("infinitely right", [1.0, 0.0], [INF, 0.0]),
-            ("infinitely wrong", [1.0, 0.0], [-INF, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        np.concatenate([LOGITS, LOGITS[:, ::-1]]),
-    ),
-    "region": Kind(
-        "0 or 1 for each pixel",
-        [
-            ("right", [1.0, 0.0], [1.0, 0.0]),
-            ("undecided", [1.0, 0.0], [0.5, 0.5]),
-            ("half missed", [1.0, 1.0], [1.0, 0.0]),
-            ("as much again marked", [1.0, 0.0], [1.0, 1.0]),
-            ("no overlap", [1.0, 0.0], [0.0, 1.0]),
-            ("empty region, none marked", [0.0, 0.0], [0.0, 0.0]),
-            ("empty region, all marked", [0.0, 0.0], [1.0, 1.0]),
-        ],
-        [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]],
-        np.array([*itertools.product(np.linspace(0, 1, 21), repeat=2)]),
-    ),
-    "direction": Kind(
-        "vectors",
-        [
-            ("same direction", [1.0, 0.0], [2.0, 0.0]),
-            ("right angle", [1.0, 0.0], [0.0, 2.0]),
-            ("opposite", [1.0, 0.0], [-2.0, 0.0]),
-            ("zero prediction", [1.0, 0.0], [0.0, 0.0]),
-            ("both zero", [0.0, 0.0], [0.0, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        np.concatenate([size * ARROWS for size in (1e-8, 1e-3, 1, 1e3)]),
-    ),
-    "embedding": Kind(
-        "class numbers of a batch",
-        [
-            ("one place a class", [0, 0, 1], [[1.0], [1.0], [-1.0]]),
-            ("all in one place", [0, 0, 1], [[1.0], [1.0], [1.0]]),
-            ("classes torn apart", [0, 0, 1], [[1.0], [-1.0], [1.0]]),
-            ("a single class", [0, 0, 0], [[1.0], [-1.0], [1.0]]),
-            ("no two of a class", [0, 1, 2], [[1.0], [1.0], [1.0]]),
-        ],
-        [[0, 0, 1]],
-        np.array([*itertools.product([[1.0], [-1.0]], repeat=3)]),
-    ),
-    "sequence": Kind(
-        "class numbers in order, 0 the blank",
-        [
-            ("right", [1, 0], [[0.0, INF]]),
-            (EQUAL_LOGITS, [1, 0], [[0.0, 0.0]]),
-            ("wrong", [1, 0], [[10.0, 0.0]]),
-            ("label impossible", [1, 0], [[0.0, -INF]]),
-            ("no label", [0, 0], [[0.0, 0.0]]),
-            ("more labels than steps", [1, 1], [[0.0, 0.0]]),
-        ],
-        [[1, 0]],
-        with_zeros(FINITE)[:, None],
-    ),
-    "hidden": Kind(
-        "class numbers, with hidden states for predictions",
-        [
-            ("right", 0, ([1.0], [[100.0, 0.0]])),
-            (EQUAL_LOGITS, 0, ([1.0], [[0.0, 0.0]])),
-            ("wrong", 0, ([1.0], [[0.0, 10.0]])),
-            ("far wrong", 0, ([1.0], [[0.0, 1e4]])),
-        ],
-        [0],
-        [([1.0], [row]) for row in with_zeros(np.linspace(-1e3, 1e3, 201))],
-    ),
-}
-
-
-def kind_of(loss: Loss) -> Kind:
-    """`CosineSimilarity` takes any real vectors, but only their directions matter."""
-    if isinstance(loss, losses.CosineSimilarity):
-        return KINDS["direction"]
-    domain = testing.domain_of(loss).name
-    if domain not in KINDS:
+def domain_of(loss: Loss) -> Domain:
+    """What the loss takes, with samples at which to look at it."""
+    domain = testing.domain_of(loss)
+    if not domain.points:
         raise ValueError(
-            f"docs/gallery.py: {type(loss).__name__} takes {domain!r}, and KINDS has no points for "
-            f"it: add an entry."
+            f"docs/gallery.py: {type(loss).__name__} takes {domain.name!r}, and that domain has no "
+            f"`points` at which to look at a loss: add some."
         )
-    return KINDS[domain]
+    return domain
 
 
 def file_of(cls: type[Loss]) -> str:
@@ -356,7 +113,7 @@ def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 def batched(loss: Loss, y_true: Any, y_pred: Any, size: int = 1) -> tuple[Any, Any]:
     """A sample as a batch of one, or of none; the sample of an embedding is a batch."""
-    if testing.domain_of(loss).name == "embedding":
+    if testing.domain_of(loss).in_batches:
         return (y_true, y_pred) if size else (y_true[:0], y_pred[:0])
     if isinstance(y_pred, tuple):
         hidden, kernel = y_pred
@@ -372,11 +129,11 @@ def of_nothing(loss: Loss, y_true: Any, y_pred: Any) -> str:
 
 def rows_of(loss: Loss) -> Iterator[list[str]]:
     """The table of the special points of a loss."""
-    kind = kind_of(loss)
+    domain = domain_of(loss)
     yield ["", "`y_true`", "`y_pred`", "value", "gradient"]
     yield ["---"] * 5
-    names, *samples = zip(*kind.points, strict=True)
-    everywhere = zip(*itertools.product(kind.truths, kind.predictions), strict=True)
+    names, *samples = zip(*domain.points, strict=True)
+    everywhere = zip(*itertools.product(*domain.grid), strict=True)
     both = (stacked([*some, *all_]) for some, all_ in zip(samples, everywhere, strict=True))
     values, gradients = computed(loss, *both)
     for i, (name, y_true, y_pred) in enumerate(zip(names, *samples, strict=True)):
@@ -429,7 +186,7 @@ def text() -> str:
         found, (_, use, _) = listed(cls), described(cls)
         first = use.split(". ")[0].rstrip(".")
         link = f"[{found.name}](#{found.name.lower()})"
-        cells = [link, code(found.others), kind_of(cls()).target, first]
+        cells = [link, code(found.others), domain_of(cls()).target, first]
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     return "\n".join([*lines, "", *(line for cls in loss_classes() for line in section(cls))])
 

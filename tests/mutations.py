@@ -52,7 +52,7 @@ def caught(error: Error) -> str | None:
         command += ["-k", error.tests, "--no-header", "-p", "no:cacheprovider"]
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     lines = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]
-    if done.returncode not in (0, 1, 2) or done.returncode == 2 and not lines:
+    if done.returncode not in (0, 1, 2) or (done.returncode == 2 and not lines):
         raise SystemExit(f"{error.words}: no tests were run.\n{done.stdout[-500:]}{done.stderr}")
     return lines[0].split(" - ")[0] if lines else None
 

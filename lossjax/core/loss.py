@@ -1,6 +1,7 @@
 """The `Loss` pytree and the registry: hyperparameters are leaves, choices are static."""
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -96,6 +97,7 @@ class Loss:
                 f"{cls.__name__}: a loss is a dataclass; declare hyperparameters as fields "
                 f"(`delta: float = 1.0`) in place of __init__."
             )
+        check.free_names(cls.__name__, vars(cls), inspect.get_annotations(cls), Loss)
         cls._declared, stated = declaration(cls)
         names = [cls.__name__, *stated.get("aliases", ())]
         if "fn" in stated:
@@ -110,7 +112,7 @@ class Loss:
             if not name.startswith("_"):  # a private class is a base for others
                 register(name, cls)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         """Only looks at the names: the fields are set by the dataclass's `__init__`."""
         words.check(cls.__name__, kwargs, cls.__dataclass_fields__)
         return super().__new__(cls)

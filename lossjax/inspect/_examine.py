@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 from lossjax.core.check import array
 from lossjax.core.config import resolved
+from lossjax.core.domain import Domain
 from lossjax.inspect import _subject, probes
 from lossjax.inspect._case import Case, attempt, differ, is_finite, raised, rows, where
 from lossjax.inspect._report import Finding, Report
@@ -20,14 +21,14 @@ MANY = 1024  # samples that all questions are asked of; the others are looked at
 
 
 def check(
-    loss: Any, y_true: Any = None, y_pred: Any = None, *, domain: str | None = None
+    loss: Any, y_true: Any = None, y_pred: Any = None, *, domain: str | Domain | None = None
 ) -> Report:
     """What goes wrong with a loss: shapes, broadcasting, derivatives, edges, precision, masks.
 
     `loss` is a `Loss`, the name of one or a function (y_true, y_pred) -> values per sample.
     `y_true` and `y_pred` are single arrays with the samples along axis 0, 2 at least. Without
-    them some are generated for what the loss takes, or for `domain`, one of
-    `lossjax.testing.DOMAINS`; for a function of which nothing is known, of the first domain on
+    them some are generated for what the loss takes, or for `domain`, a `Domain` or the name of one
+    of `lossjax.testing.DOMAINS`; for a function of which nothing is known, of the first domain on
     which it is finite. Edges follow the predictions: probabilities where all lie in [0, 1].
     Of more than 1024 samples the first 1024 are asked everything, the others whether value and
     gradient are finite. A terminal shows what is being asked.

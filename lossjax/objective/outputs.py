@@ -75,8 +75,10 @@ def joined(tree: Any, y_pred: Any) -> Any:
     if (cls := _takes_several(tree)) is not None:
         if isinstance(y_pred, (list, tuple)) and not any(map(is_nested, y_pred)):
             return Several(tuple(y_pred))
-        if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(cls._declared.predicted):
-            check.several(cls.__name__, y_pred, tuple(cls._declared.predicted))
+        if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(
+            cls._declared.domain.predicted
+        ):
+            check.several(cls.__name__, y_pred, cls._declared.domain.predicted)
     if is_named(y_pred) and isinstance(tree, list) and len(tree) == len(y_pred):
         tree = dict(zip(y_pred._fields, tree, strict=True))
     y_pred = _as_dict(y_pred)
@@ -90,7 +92,7 @@ def joined(tree: Any, y_pred: Any) -> Any:
 def joined_truth(tree: Any, y_true: Any) -> Any:
     """`y_true`, in one piece where the loss of the only output takes labels and their lengths."""
     cls = _class(tree)
-    is_sequence = cls is not None and cls._declared.domain.name == "sequence"
+    is_sequence = cls is not None and cls._declared.domain.in_steps
     return Several(tuple(y_true)) if is_sequence and is_nested(y_true) else y_true
 
 
@@ -130,7 +132,7 @@ def _takes_several(tree: Any) -> type[Loss] | None:
         each = [_takes_several(child) for child in tree]
         return each[0] if each and all(each) else None
     cls = _class(tree)
-    return cls if cls is not None and cls._declared.predicted else None
+    return cls if cls is not None and cls._declared.domain.predicted else None
 
 
 def _class(tree: Any) -> type[Loss] | None:

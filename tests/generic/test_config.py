@@ -15,6 +15,7 @@ import pytest
 from jax import numpy as jnp
 
 import keras
+import lossjax
 from cases import CASES, VARIANTS, variant_id
 from lossjax import losses, testing
 from lossjax.core.registry import registry
@@ -390,6 +391,76 @@ def test_from_config_takes_dicts():
     for config in (None, 5, [("delta", 1.0)]):
         with pytest.raises(ValueError, match="Huber: need a dict as config, got"):
             losses.Huber.from_config(config)
+
+
+def test_what_keras_does_not_have_is_not_said_to_be_its_own():
+    data = losses.serialize(losses.LinearCrossEntropy(soft_cap=30.0))
+    assert (data["module"], data["registered_name"]) == ("lossjax.losses", "LinearCrossEntropy")
+    as_keras = {**data, "module": "keras.losses", "registered_name": None}
+    for same in (data, as_keras):
+        assert losses.deserialize(json.loads(json.dumps(same))).soft_cap == 30.0
+    known = {n for n, v in vars(keras.losses).items() if isinstance(v, type)} - {"Loss"}
+    own = {c.__name__ for c in registry.values() if isinstance(c, type) and c is not losses.Loss}
+    for name in sorted(own):
+        cls = registry[name]
+        if cls.__module__.startswith("lossjax."):
+            module = losses.serialize(cls())["module"]
+            assert module == ("keras.losses" if name in known else "lossjax.losses"), name
+
+
+class AnyNames(losses.Loss):
+    """Its hyperparameters are called as what a loss declares."""
+
+    couples = "none"
+    fn: float = 1.0
+    domain: float = 2.0
+    aliases: float = 3.0
+    predicted: float = 4.0
+    default_name: float = 5.0
+    cls: float = 6.0
+    where: float = 7.0
+
+    def call(self, y_true, y_pred):
+        factor = self.fn * self.domain * self.aliases * self.predicted * self.default_name
+        return jnp.mean(factor * self.cls * self.where * (y_true - y_pred) ** 2, -1)
+
+
+class Couples(AnyNames):
+    """A subclass adds one more, and keeps what was declared."""
+
+    couples: float = 8.0
+
+
+def test_hyperparameters_may_have_any_name():
+    for loss in (AnyNames(fn=0.5, cls=2.0, domain=3.0), Couples(fn=0.5, couples=1.5)):
+        assert loss._declared.couples == "none"
+        assert loss._declared.fn is None
+        assert loss.name == ("couples" if isinstance(loss, Couples) else "any_names")
+        again = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
+        chex.assert_trees_all_equal(again, loss)
+        assert again([[0.0]], [[1.0]]) == loss([[0.0]], [[1.0]]) != 0
+        gradient = jax.grad(lambda loss: loss([[0.0]], [[1.0]]))(loss)
+        np.testing.assert_allclose(gradient.fn, loss([[0.0]], [[1.0]]) / loss.fn)
+
+
+@pytest.mark.parametrize(
+    "name", ["call", "total", "without", "get_config", "name", "dtype", "reduction"]
+)
+def test_words_of_every_loss_are_no_hyperparameters(name):
+    body = {"__annotations__": {name: float}, name: 1.0}
+    with pytest.raises(TypeError, match=f"Taken: '{name}' is a word of every loss"):
+        type("Taken", (losses.Loss,), body)
+    if name in ("name", "dtype", "reduction"):  # a default in the body would go unheard
+        with pytest.raises(TypeError, match=f"write `{name}: Any = lossjax.static"):
+            type("Taken", (losses.Loss,), {name: "sum"})
+    assert "Taken" not in registry
+
+
+def test_a_loss_may_have_another_default_reduction():
+    body = {"__annotations__": {"reduction": str}}
+    body["reduction"] = lossjax.static(default="sum", kw_only=True)
+    summed = type("_Summed", (losses.MeanSquaredError,), body)
+    assert summed()([[0.0], [0.0]], [[1.0], [1.0]]) == 2
 
 
 def test_what_cannot_be_serialized():

@@ -108,7 +108,7 @@ def test_plot_errors():
         inspect.plot("Tversky", alpha=[1], beta=[1, 2])
     with pytest.raises(ValueError, match=r"must be one of \('delta',\), got 'detla'"):
         inspect.plot("Huber", detla=[1])
-    with pytest.raises(ValueError, match="no curve for mean_squared_error: domain must be one of"):
+    with pytest.raises(ValueError, match="plot: domain must be a Domain or one of"):
         inspect.plot("mse", domain="reel")
     with pytest.raises(ValueError, match="cannot be computed or differentiated"):
         inspect.plot(lambda t, p: np.abs(t - p))

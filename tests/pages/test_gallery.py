@@ -8,7 +8,7 @@ import pytest
 
 import lossjax
 from bench.cases import loss_classes
-from lossjax import losses
+from lossjax import losses, testing
 
 pytest.importorskip("matplotlib")
 
@@ -54,7 +54,7 @@ def test_rows_are_those_of_the_loss():
 
 def test_a_loss_without_a_use_or_points_is_told():
     class _Undescribed(lossjax.Loss):  # private names are not registered
-        domain = "nowhere"
+        domain = testing.Domain("nowhere", testing.DOMAINS["real"].draw)
 
         def _nothing(y_true, y_pred):
             """The error.
@@ -66,8 +66,8 @@ def test_a_loss_without_a_use_or_points_is_told():
 
     with pytest.raises(ValueError, match='needs one paragraph that starts with "Use: "'):
         gallery.described(_Undescribed)
-    with pytest.raises(ValueError, match="takes 'nowhere', and KINDS has no points for it"):
-        gallery.kind_of(_Undescribed())
+    with pytest.raises(ValueError, match="takes 'nowhere', and that domain has no `points`"):
+        gallery.domain_of(_Undescribed())
 
 
 def test_a_picture():

@@ -67,8 +67,8 @@ def test_imports_point_down(path):
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     if parts == ("losses", "__init__"):  # the namespace of its own families
         return
-    # The parts of a kernel, or of a tool, know each other; families of losses do not.
-    own = {parts[0]} - {"losses"}
+    # The parts of a kernel, of a tool or of the domains know each other; families of losses do not.
+    own = {parts[0], room(parts)} - {"losses"}
     for name in set(imported(path)) - own:
         assert RANK[name] < RANK[room(parts)], f"{'.'.join(parts)} imports {name}"
 
