@@ -20,7 +20,6 @@ from safety.points import Point, points
 OPTIONS_OF_OTHERS = {"from_logits", "delta", "gamma", "q"}
 NAMES = {"none": [], "weight": ["sample_weight"], "mask": ["mask"]}
 OTHERS = {"optax": Optax(), "torch": Torch()}
-LIBRARIES = ("lossjax", "Keras", *OTHERS)
 
 
 class Result(NamedTuple):
