@@ -13,7 +13,7 @@ from jax.experimental import checkify
 from lossjax.core import check, reduce
 from lossjax.core.config import resolved
 from lossjax.core.domain import Rule
-from lossjax.core.loss import Loss
+from lossjax.core.loss import Loss, arrays
 from lossjax.core.reduce import Inputs
 from lossjax.core.registry import class_of
 from lossjax.core.types import Array, Axis
@@ -83,9 +83,9 @@ def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
-        arrays = check.array(name, "y_true", y_true), check.array(name, "y_pred", y_pred)
-        loss = None if owner is None else _made(owner, function, (*arrays, *args), kwargs)
-        _look(name, loss, Inputs(*arrays))
+        pair = arrays(name, "y_true", y_true), arrays(name, "y_pred", y_pred)
+        loss = None if owner is None else _made(owner, function, (*pair, *args), kwargs)
+        _look(name, loss, Inputs(*pair))
         values = function(y_true, y_pred, *args, **kwargs)
         for rule in _numbers("the value", jnp.asarray(values)):
             _require(name, rule, [])
@@ -116,8 +116,8 @@ def _look(where: str, loss: Loss | None, inputs: Inputs) -> None:
         counts.append(~check.is_among(t, ignored))
     shared = loss is not None and loss._declared.domain.predicted  # the kernel is of all samples
     for name, tree in (("y_true", t), ("y_pred", p)):
-        for i, x in enumerate(jax.tree.leaves(tree)):
-            for rule in _numbers(name, x):
+        for i, (path, x) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
+            for rule in _numbers(name if shared else name + jax.tree_util.keystr(path), x):
                 _require(where, rule, [] if shared and i else counts, axis)
     if loss is not None:
         for rule in _rules(loss, t, p):

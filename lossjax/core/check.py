@@ -539,6 +539,15 @@ def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
         )
 
 
+def single_truth(loss: Any, y_true: Any) -> None:
+    """`y_true` is one array, which may hold classes."""
+    if loss._declared.domain.takes(0, y_true):
+        raise ValueError(
+            f"Objective: `class_weight` needs one class for each sample, and {type(loss).__name__} "
+            f"takes several arrays for y_true. Give `sample_weight`."
+        )
+
+
 def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
     """One class number a sample, of truths for a `y_pred` of `shape`: as they are, or one-hot."""
     if y_true.ndim == 1:

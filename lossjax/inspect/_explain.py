@@ -105,9 +105,10 @@ class Explanation(Shown):
             "gradient": self.gradient,
         }
         return {
-            name: x
-            for name, x in found.items()
-            if isinstance(x, np.ndarray) and x.shape[: len(shape)] == shape
+            name + jax.tree_util.keystr(path): x
+            for name, tree in found.items()
+            for path, x in jax.tree_util.tree_leaves_with_path(tree)
+            if x.shape[: len(shape)] == shape
         }
 
     def _samples(self) -> Table:

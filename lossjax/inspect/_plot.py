@@ -153,14 +153,15 @@ def plot_batch(
     """
     found = explain(loss, y_true, y_pred, sample_weight, mask, domain=domain)
     terms = found.values if found.terms is None else found.terms
-    gradient = found.gradient
-    by_sample = isinstance(gradient, np.ndarray) and gradient.shape[: terms.ndim] == terms.shape
+    gradients = jax.tree.leaves(found.gradient)
+    by_sample = all(x.shape[: terms.ndim] == terms.shape for x in gradients)
     if not terms.ndim or not terms.size or not by_sample:
         raise ValueError(
             f"plot_batch: {found.name} must give one value per sample, got values of shape "
-            f"{found.values.shape} for y_pred {np.shape(gradient)}."
+            f"{found.values.shape} for y_pred {' and '.join(str(x.shape) for x in gradients)}."
         )
-    slopes = np.sqrt(np.sum(np.square(gradient.reshape(terms.size, -1), dtype=float), axis=-1))
+    entries = np.concatenate([x.reshape(terms.size, -1) for x in gradients], -1)
+    slopes = np.sqrt(np.sum(np.square(entries, dtype=float), axis=-1))
     sizes = np.abs(terms).ravel().astype(float)
     title = f"{found.name}: {terms.size} samples on {found.given.split(':')[0]}"
     figure, (values, shares, both) = _picture.panels(title, 3)

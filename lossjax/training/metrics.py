@@ -248,7 +248,7 @@ def _loss(metric: Any, of_output: Loss | None, here: Compared) -> Loss:
     if not _is_standard(metric):
         return resolve(metric, here.y_true, here.y_pred)
     domain = (of_output or Loss)._declared.domain
-    if domain.accuracy is None:
+    if domain.accuracy is None or domain.is_nested:
         raise ValueError(
             f"metrics: {metric!r} means nothing for an output of {type(of_output).__name__}."
         )

@@ -106,6 +106,11 @@ class Domain:
         true, pred = map(jax.tree.structure, drawn)
         return true, pred
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether y_true or y_pred is more than one array."""
+        return not all(map(jax.tree_util.treedef_is_leaf, self.structures))
+
     def takes(self, which: int, tree: Any) -> bool:
         """Whether `tree` is, whole, what a loss takes for y_true (0) or y_pred (1): no array."""
         wanted = self.structures[which]
