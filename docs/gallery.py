@@ -25,9 +25,9 @@ INTRODUCTION = """\
 # The losses
 
 Written by `make pages`. The words are those of the docstrings. The numbers are computed in
-float32, with the default options, for a batch of one sample: one picture of two pixels in `Dice`
-and `Tversky`, three embeddings in `Circle`. Gradients are by `y_pred`; "anywhere" is the range
-over a grid of the whole domain.
+float32, with the default options, for a batch of one sample: one picture of two pixels where
+regions are compared, three embeddings where embeddings are. Gradients are by `y_pred`; "anywhere"
+is the range over a grid of the whole domain.
 """
 
 

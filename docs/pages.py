@@ -34,16 +34,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     found = {cls: fingerprint(cls) for cls in known()}
     changed = [cls for cls, now in found.items() if options.all or is_to_make(cls, now)]
+    other = {x["jax"] for x in kept().values()} - {x["jax"] for x in found.values()}
+    if other:
+        print(f"Pages were made with jax {', '.join(other)}: programs are not compared with them.")
     if options.check:
         report([cls.__name__ for cls in changed])
         return
     for i, cls in enumerate(changed, 1):
         print(f"{i} of {len(changed)}: {cls.__name__}", flush=True)
         remake(cls, found[cls])
-    written = write(texts(sections(GALLERY), sections(SAFETY)))
-    print(
-        f"{len(changed)} of {len(found)} losses changed; wrote {', '.join(written) or 'nothing'}."
-    )
+    shown(write(texts(sections(GALLERY), sections(SAFETY))))
+    print(f"{len(changed)} of {len(found)} losses were made again.")
 
 
 def is_to_make(cls: type[Loss], now: dict[str, str]) -> bool:
@@ -63,23 +64,27 @@ def remake(cls: type[Loss], now: dict[str, str]) -> None:
     from safety.page import found, versions  # it imports Keras
 
     name, configs = cls.__name__, [config for case, config in VARIANTS if case.loss is cls]
-    shown, safe = gallery.section(cls), edges.section(name, found(cls), versions())
+    words, edge = gallery.section(cls), edges.section(name, found(cls), versions())
+    GALLERY.mkdir(exist_ok=True)
     (GALLERY / gallery.picture_name(cls)).write_bytes(gallery.picture(cls, configs))
-    for path in write(texts(sections(GALLERY) | {name: shown}, sections(SAFETY) | {name: safe})):
-        print(f"  {path}", flush=True)
-    prints = {k: v for k, v in kept().items() if k in {c.__name__ for c in known()}} | {name: now}
+    shown(write(texts(sections(GALLERY) | {name: words}, sections(SAFETY) | {name: edge})))
+    names = {cls.__name__ for cls in known()}
+    prints = {k: v for k, v in (kept() | {name: now}).items() if k in names}
     FINGERPRINTS.write_text(json.dumps(prints, indent=1, sort_keys=True) + "\n")
 
 
-def texts(shown: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
+def shown(names: list[str]) -> None:
+    print("".join(f"  {name}\n" for name in names), end="", flush=True)
+
+
+def texts(words: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
     """Every file that is written from the sections, without computing anything."""
-    names = {cls.__name__ for cls in known()}
-    safe = {name: text for name, text in safe.items() if name in names}
+    safe = {cls.__name__: safe[cls.__name__] for cls in known() if cls.__name__ in safe}
     readme = README.read_text(encoding="utf-8")
     found = {README: LOSSES.sub(lambda m: m[1] + of_losses() + m[3], readme)}
     found[GALLERY / "README.md"] = gallery.index(known())
     found[SAFETY / "README.md"] = edges.index(safe)
-    found |= {GALLERY / file: text for file, text in pages("Losses", shown)}
+    found |= {GALLERY / file: text for file, text in pages("Losses", words)}
     return found | {SAFETY / file: text for file, text in pages("At the edges", safe)}
 
 

@@ -39,7 +39,7 @@ def test_the_guide_is_short():
 
 def test_the_function_is_what_it_says(family):
     np.testing.assert_array_equal(family.lopsided([[0.0, 1.0]], [[1.0, 0.0]]), [2.0])
-    with pytest.raises(ValueError, match=r"^lopsided: under must be in the interval \(0, inf\), got -1.0"):
+    with pytest.raises(ValueError, match=r"^lopsided: under must be in the interval \(0, inf\)"):
         family.Lopsided(under=-1.0)([[0.0]], [[1.0]])
 
 

@@ -104,15 +104,22 @@ def test_check_names_what_is_stale_and_the_command(unchanged, monkeypatch, capsy
         pages.main(["--check"])
 
 
+def test_check_says_that_another_release_of_jax_made_the_pages(unchanged, monkeypatch, capsys):
+    now = {name: kept | {"jax": "99"} for name, kept in unchanged.items()}
+    monkeypatch.setattr(pages, "fingerprint", lambda cls: now[cls.__name__] | {"program": "new"})
+    pages.main(["--check"])
+    assert "programs are not compared" in capsys.readouterr().out
+
+
 def test_only_what_changed_is_made_again(unchanged, monkeypatch, capsys):
     made = []
     monkeypatch.setattr(pages, "remake", lambda cls, now: made.append(cls.__name__))
     pages.main([])
     assert made == []
     assert "0 of" in capsys.readouterr().out
-    del unchanged["Dice"]["source"]
-    monkeypatch.setattr(pages, "fingerprint", lambda cls: NOW if cls is losses.Dice else None)
-    monkeypatch.setattr(pages, "is_stale", lambda kept, now: now is NOW)
+    monkeypatch.setattr(
+        pages, "fingerprint", lambda cls: NOW if cls is losses.Dice else unchanged[cls.__name__]
+    )
     pages.main([])
     assert made == ["Dice"]
     assert "1 of 1: Dice" in capsys.readouterr().out
