@@ -211,6 +211,34 @@ def test_a_leaf_may_have_fewer_sample_axes_than_the_values():
         chex.assert_trees_all_equal(found, want)
 
 
+class TrialCox(losses.Loss):
+    """-log of the partial likelihood: each event among those who were still there."""
+
+    couples = "pairs"
+    domain = testing.Domain("risk", lambda rng, s: (_draw_survival(rng, s)[0], rng.normal(size=s)))
+
+    def call(self, y_true, y_pred, where=None):
+        counts = jnp.ones(y_pred.shape, bool) if where is None else where
+        score = jnp.where(counts, y_pred, 0)
+        time = jnp.where(counts, y_true.time, 0)
+        at_risk = counts & (time >= time[:, None])
+        log_sum = jax.nn.logsumexp(jnp.where(at_risk, score, -1e30), -1)
+        return jnp.where(counts & (y_true.event > 0), log_sum - score, 0)
+
+
+def test_samples_that_are_compared_have_no_part_that_does_not_exist():
+    loss, kept = TrialCox(reduction="sum"), np.arange(B) != 2
+    t, p = testing.sample(loss, (B,))
+    value = jax.value_and_grad(lambda p, t, **how: loss(t, p, **how))
+    few, slope = value(p[kept], jax.tree.map(lambda x: x[kept], t))
+    for t_bad, p_bad in ((t, next(poisoned(p, 2, np.nan))), (next(poisoned(t, 2, np.nan)), p)):
+        for how in ({"mask": kept}, {"sample_weight": np.float32(kept)}):
+            found, gradient = value(p_bad, t_bad, **how)
+            np.testing.assert_allclose(found, few, rtol=1e-6)
+            np.testing.assert_allclose(gradient[kept], slope, rtol=1e-5, atol=1e-6)
+            assert gradient[2] == 0
+
+
 @trials
 def test_configs(loss):
     again = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
