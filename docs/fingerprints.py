@@ -24,7 +24,8 @@ from jax import numpy as jnp
 from lossjax import Loss, testing
 
 TESTS = Path(__file__).parents[1] / "tests"
-SHOWN = ("configs", "exact", "edges")  # of a row: what the pages depend on
+# Of a row: what the pages depend on.
+SHOWN = ("configs", "exact", "at_edges", "limit", "keras", "packed")
 NAME = re.compile(r"@[\w.<>]+")  # functions within a program are numbered in the order of tracing
 
 

@@ -109,12 +109,19 @@ def rows_of(loss: Loss) -> Iterator[list[str]]:
     yield ["empty batch", "", "", of_nothing(loss, *one), ""]
 
 
+def is_leaf(x: Any) -> bool:
+    """Lists are numbers; tuples and dicts hold several arrays."""
+    return isinstance(x, list)
+
+
 def stacked(samples: Sequence[Any]) -> Any:
     """A batch of one for each sample, all along a new first axis."""
-    if isinstance(samples[0], tuple):
-        return tuple(stacked(part) for part in zip(*samples, strict=True))
-    array = np.asarray(samples)
-    return array if array.dtype.kind == "i" else array.astype(np.float32)
+
+    def stack(*parts: Any) -> np.ndarray:
+        array = np.asarray(parts)
+        return array if array.dtype.kind == "i" else array.astype(np.float32)
+
+    return jax.tree.map(stack, *samples, is_leaf=is_leaf)
 
 
 def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -153,17 +160,17 @@ def number(x: float) -> str:
 
 
 def numbers(x: Any) -> str:
-    """Nested arrays, as they would be written in a program."""
-    if isinstance(x, tuple):
-        return ", ".join(numbers(part) for part in x)
-    x = np.asarray(x)
-    return number(x.item()) if x.ndim == 0 else f"[{', '.join(numbers(part) for part in x)}]"
+    """Arrays, as they would be written in a program."""
+    return ", ".join(nested(np.asarray(part)) for part in jax.tree.leaves(x, is_leaf=is_leaf))
+
+
+def nested(x: np.ndarray) -> str:
+    return f"[{', '.join(map(nested, x))}]" if x.ndim else number(x.item())
 
 
 def span(x: Any) -> str:
-    if isinstance(x, tuple):
-        return ", ".join(map(span, x))
-    return f"{number(x.min())} to {number(x.max())}"
+    parts = jax.tree.leaves(x)
+    return ", ".join(f"{number(part.min())} to {number(part.max())}" for part in parts)
 
 
 # --- pictures ------------------------------------------------------------------------------------

@@ -189,9 +189,9 @@ class Loss:
         axes, and others of its own. `sample_weight` and `mask` (true: counts) broadcast to the
         values per sample: (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d); `Dice`,
         `Tversky` and `CTC` take masks of what is inside a sample too. What the mask takes out has
-        no influence on
-        the value or on any gradient, not even as NaN. Nor has NaN of a weight of 0; a finite
-        sample with that weight is still there for the others, where a loss couples them.
+        no influence on the value or on any gradient, not even as NaN. Nor has NaN of a weight of
+        0; a finite sample with that weight is still there for the others, where a loss couples
+        them.
         """
         with jax.named_scope(self.name):
             weighed = self._evaluate(y_true, y_pred, sample_weight, mask)

@@ -157,13 +157,13 @@ def _is_float(x: Array) -> bool:
 
 def who_counts(where: str, inputs: Inputs) -> Array:
     """Which samples exist for the others: a weight of 0 takes out those that are not finite."""
-    leaves = jax.tree.leaves(inputs.y_pred)
-    shape = leaves[0].shape[:1]
+    shape = jax.tree.leaves(inputs.y_pred)[0].shape[:1]
+    leaves = [x for x in jax.tree.leaves(inputs[:2]) if _is_float(x) and x.shape[:1] == shape]
     found = jnp.ones(shape, bool)
     if inputs.mask is not None:
         found &= alive(where, shape, None, inputs.mask)
     if inputs.weight is not None:
-        finite = [jnp.isfinite(x).all(tuple(range(1, x.ndim))) for x in leaves if _is_float(x)]
+        finite = [jnp.isfinite(x).all(tuple(range(1, x.ndim))) for x in leaves]
         found &= functools.reduce(jnp.logical_and, finite) | alive(
             where, shape, inputs.weight, inputs.mask
         )

@@ -15,7 +15,7 @@ def sample(
 ) -> tuple[Any, Any]:
     """Random (y_true, y_pred) that suit `loss`: float32, labels as integers.
 
-    `shape` is that of `y_pred`, by default (8, 5), or (4, 6, 5) for sequences.
+    `shape` is that of `y_pred`, by default that of the domain: (8, 5), or (4, 6, 5) for sequences.
 
     >>> from lossjax import losses
     >>> y_true, y_pred = sample(losses.SparseCategoricalCrossentropy)

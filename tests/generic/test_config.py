@@ -419,10 +419,11 @@ class AnyNames(losses.Loss):
     default_name: float = 5.0
     cls: float = 6.0
     where: float = 7.0
+    axis: float = 1.0
 
     def call(self, y_true, y_pred):
         factor = self.fn * self.domain * self.aliases * self.predicted * self.default_name
-        return jnp.mean(factor * self.cls * self.where * (y_true - y_pred) ** 2, -1)
+        return jnp.mean(factor * self.cls * self.where * self.axis * (y_true - y_pred) ** 2, -1)
 
 
 class Couples(AnyNames):
@@ -441,6 +442,8 @@ def test_hyperparameters_may_have_any_name():
         assert again([[0.0]], [[1.0]]) == loss([[0.0]], [[1.0]]) != 0
         gradient = jax.grad(lambda loss: loss([[0.0]], [[1.0]]))(loss)
         np.testing.assert_allclose(gradient.fn, loss([[0.0]], [[1.0]]) / loss.fn)
+        masked = jax.grad(lambda loss: loss([[0.0]] * 2, [[1.0], [np.nan]], mask=[1, 0]))(loss)
+        chex.assert_trees_all_close(masked, gradient, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from jax import numpy as jnp
 import lossjax
 from cases import CASES, FUSED
 from lossjax import inspect, losses, testing
-from lossjax.core.domain import Line, Rule
 
 ALL = testing.DOMAINS.values()
 
@@ -37,7 +36,7 @@ def test_what_a_domain_draws_keeps_its_rules(loss):
 
 
 def _even(loss, y_true, y_pred):
-    yield Rule("y_true", y_true, y_true % 2 == 0, "must be even")
+    yield testing.Rule("y_true", y_true, y_true % 2 == 0, "must be even")
 
 
 def _of_x(x):
@@ -49,7 +48,7 @@ EVEN = testing.Domain(
     lambda rng, s: (2.0 * rng.integers(0, 9, s), rng.normal(size=s)),
     shape=(6, 3),
     rules=_even,
-    curves=(Line("", "x", 1, 3, _of_x),),
+    curves=(testing.Line("", "x", 1, 3, _of_x),),
 )
 BARE = testing.Domain("bare", EVEN.draw)
 

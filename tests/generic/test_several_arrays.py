@@ -45,11 +45,18 @@ def _draw_pair(rng, s):
     return rng.integers(0, 2, s[:1]).astype(float), scores
 
 
-class GaussianNLL(losses.Loss):
+def _of_mean(x):
+    return jnp.zeros((1, 1)), Normal(x[None, None], jnp.zeros((1, 1)))
+
+
+_CURVE = testing.Line("", "error of the mean", -2, 2, _of_mean)
+
+
+class TrialNormal(losses.Loss):
     """-log of the density of a normal distribution, but for a constant."""
 
     couples = "none"
-    domain = testing.Domain("normal", _draw_normal, shape=(B, 3))
+    domain = testing.Domain("normal", _draw_normal, shape=(B, 3), curves=(_CURVE,))
     scale: float = 1.0
 
     def call(self, y_true, y_pred):
@@ -57,7 +64,7 @@ class GaussianNLL(losses.Loss):
         return 0.5 * jnp.mean(y_pred.log_variance + error * jnp.exp(-y_pred.log_variance), -1)
 
 
-class Exponential(losses.Loss):
+class TrialSurvival(losses.Loss):
     """-log of the likelihood of a constant hazard, whose logarithm is predicted."""
 
     couples = "none"
@@ -74,7 +81,7 @@ def preference(y_true, y_pred, beta=1.0):
     return jnp.logaddexp(0, jnp.where(y_true > 0, -margin, margin))
 
 
-class Preference(losses.Loss):
+class TrialPreference(losses.Loss):
     """The same as a class that is made of its function, of which nothing more is known."""
 
     fn = preference
@@ -82,17 +89,17 @@ class Preference(losses.Loss):
     beta: float = leaf(default=1.0, interval="[0, inf)")
 
 
-TRIALS = [GaussianNLL(scale=2.0), Exponential(), Preference(beta=0.5)]
+TRIALS = [TrialNormal(scale=2.0), TrialSurvival(), TrialPreference(beta=0.5)]
 trials = pytest.mark.parametrize("loss", TRIALS, ids=lambda loss: loss.name)
 
 
 def exact(loss, y_true, y_pred):
     """Values in float64, by the definition."""
     t, p = jax.tree.map(lambda x: np.asarray(x, float), (y_true, y_pred))
-    if isinstance(loss, GaussianNLL):
+    if isinstance(loss, TrialNormal):
         variance = np.exp(p.log_variance)
         return 0.5 * np.mean(p.log_variance + loss.scale * (t - p.mean) ** 2 / variance, -1)
-    if isinstance(loss, Exponential):
+    if isinstance(loss, TrialSurvival):
         return np.exp(p[:, 0]) * t.time - t.event * p[:, 0]
     margin = (2 * t - 1) * loss.beta * (p["chosen"] - p["rejected"])
     return np.log1p(np.exp(-margin))
@@ -204,6 +211,34 @@ def test_a_leaf_may_have_fewer_sample_axes_than_the_values():
         chex.assert_trees_all_equal(found, want)
 
 
+class TrialCox(losses.Loss):
+    """-log of the partial likelihood: each event among those who were still there."""
+
+    couples = "pairs"
+    domain = testing.Domain("risk", lambda rng, s: (_draw_survival(rng, s)[0], rng.normal(size=s)))
+
+    def call(self, y_true, y_pred, where=None):
+        counts = jnp.ones(y_pred.shape, bool) if where is None else where
+        score = jnp.where(counts, y_pred, 0)
+        time = jnp.where(counts, y_true.time, 0)
+        at_risk = counts & (time >= time[:, None])
+        log_sum = jax.nn.logsumexp(jnp.where(at_risk, score, -1e30), -1)
+        return jnp.where(counts & (y_true.event > 0), log_sum - score, 0)
+
+
+def test_samples_that_are_compared_have_no_part_that_does_not_exist():
+    loss, kept = TrialCox(reduction="sum"), np.arange(B) != 2
+    t, p = testing.sample(loss, (B,))
+    value = jax.value_and_grad(lambda p, t, **how: loss(t, p, **how))
+    few, slope = value(p[kept], jax.tree.map(lambda x: x[kept], t))
+    for t_bad, p_bad in ((t, next(poisoned(p, 2, np.nan))), (next(poisoned(t, 2, np.nan)), p)):
+        for how in ({"mask": kept}, {"sample_weight": np.float32(kept)}):
+            found, gradient = value(p_bad, t_bad, **how)
+            np.testing.assert_allclose(found, few, rtol=1e-6)
+            np.testing.assert_allclose(gradient[kept], slope, rtol=1e-5, atol=1e-6)
+            assert gradient[2] == 0
+
+
 @trials
 def test_configs(loss):
     again = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
@@ -222,10 +257,17 @@ def test_inspect(loss):
     assert jax.tree.structure(found.gradient) == jax.tree.structure(p)
     np.testing.assert_allclose(found.values, exact(loss, t, p), rtol=2e-5, atol=1e-6)
     names = list(next(iter(found.tables())).columns)
-    wanted = {GaussianNLL: "gradient.log_variance", Exponential: "y_true.event"}
+    wanted = {TrialNormal: "gradient.log_variance", TrialSurvival: "y_true.event"}
     assert wanted.get(type(loss), "y_pred['rejected']") in names
     assert inspect.compare(loss, loss, t, p)["gradient"].largest == 0
     assert inspect.plot_batch(loss, t, p).axes
+
+
+def test_a_curve():
+    ax = inspect.plot(TRIALS[0]).axes[1]
+    xs, ys = ax.lines[0].get_data()
+    assert ax.get_xlabel() == "error of the mean"
+    np.testing.assert_allclose(ys, 2 * xs, atol=1e-6)
 
 
 def test_check_names_columns_and_finds_mistakes():
@@ -251,7 +293,7 @@ def test_checked_names_the_leaf():
 
 
 def test_named_tuples_of_lists_are_several_arrays():
-    loss = Exponential()
+    loss = TrialSurvival()
     want = loss(Survival(np.float32([1, 2]), np.array([1, 0])), np.float32([[0.5], [0.1]]))
     np.testing.assert_allclose(loss(Survival([1.0, 2.0], [1, 0]), [[0.5], [0.1]]), want)
 
@@ -288,7 +330,7 @@ def test_an_objective_of_several_outputs():
 
 def test_what_means_nothing_for_several_arrays_is_told():
     t, p = testing.sample(TRIALS[1])
-    with pytest.raises(ValueError, match="Exponential takes several arrays for y_true"):
+    with pytest.raises(ValueError, match="TrialSurvival takes several arrays for y_true"):
         Objective(TRIALS[1], class_weight={0: 1.0, 1: 2.0})(t, p)
 
 
@@ -301,9 +343,11 @@ class Heads(nnx.Module):
 
     def __call__(self, x):
         z = self.linear(x)
-        if self.kind == "GaussianNLL":
+        if self.kind == "TrialNormal":
             return Normal(z[:, :3], z[:, 3:])
-        return z[:, :1] if self.kind == "Exponential" else {"chosen": z[:, 0], "rejected": z[:, 1]}
+        return (
+            z[:, :1] if self.kind == "TrialSurvival" else {"chosen": z[:, 0], "rejected": z[:, 1]}
+        )
 
 
 @trials

@@ -15,7 +15,7 @@ from lossjax import testing
 from lossjax.core.registry import registry
 
 GUIDE = Path(__file__).parents[2] / "docs" / "adding_a_loss.md"
-FAMILY, ROWS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+FAMILY, ROW = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_its_pages_can_be_made(family):
 
 def test_its_row_holds(family):
     names = {"Case": Case, "losses": types.SimpleNamespace(Lopsided=family.Lopsided)}
-    exec(compile(ROWS, str(GUIDE), "exec"), names)
-    (case,) = names["ROWS"]
+    exec(compile(ROW, str(GUIDE), "exec"), names)
+    (case,) = names["CASES"]
     assert float(case.exact([0.0, 1.0], [1.0, 0.0])) == 2.0
     for config in case.configs:
         testing.assert_loss(case.loss(**config))

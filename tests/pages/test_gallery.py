@@ -36,6 +36,23 @@ def test_rows_are_those_of_the_loss():
     assert rows["anywhere"] == ["", "", "0 to inf", "-2 to 2"]
 
 
+def test_a_row_of_several_arrays_has_each():
+    class _Pairs(lossjax.Loss):
+        domain = lossjax.testing.Domain(
+            "pairs",
+            lambda rng, s: (rng.normal(size=s), {"a": rng.normal(size=s), "b": rng.normal(size=s)}),
+            points=[("apart", [1.0], {"a": [2.0], "b": [4.0]})],
+            grid=([[0.0]], [{"a": [x], "b": [0.0]} for x in (-1.0, 3.0)]),
+        )
+
+        def call(self, y_true, y_pred):
+            return (y_true * y_pred["a"] + y_pred["a"] * y_pred["b"])[..., 0]
+
+    rows = {row[0]: row[1:] for row in gallery.rows_of(_Pairs())}
+    assert rows["apart"] == ["[1]", "[2], [4]", "10", "[5], [2]"]
+    assert rows["anywhere"] == ["", "", "0 to 0", "0 to 0, -1 to 3"]
+
+
 def test_a_loss_without_a_use_or_points_is_told():
     class _Undescribed(lossjax.Loss):  # private names are not registered
         domain = lossjax.testing.Domain("nowhere", draw=None)

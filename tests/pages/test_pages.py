@@ -76,7 +76,7 @@ def test_the_row_is_read_with_what_it_uses(tmp_path, monkeypatch):
         fingerprints.files.cache_clear()
         return fingerprints.row("It")
 
-    text = "D = 2\ndef f(t):\n    return D * t\nROWS = (Case(losses.It, ({},), exact=f, ulps=3),)"
+    text = "D = 2\ndef f(t):\n    return D * t\nCASES = (Case(losses.It, ({},), exact=f, ulps=3),)"
     first = read(text)
     fingerprints.files.cache_clear()
     assert first == read(text.replace("ulps=3", "ulps=4"))
@@ -168,3 +168,10 @@ def test_a_loss_without_a_definition_is_said_to_have_none():
     text = edges.section("It", {}, {})
     assert text == f"## It\n\n{edges.UNDEFINED}\n"
     assert "| ties |" not in edges.index({"It": text})
+
+
+def test_no_committed_cell_of_ours_fails():
+    written = parts.sections(pages.SAFETY)
+    ours = [cell for text in written.values() for cell in edges.cells(text) if "lossjax" in cell]
+    assert {words for _, _, words, _ in ours} == {edges.PASSED}
+    assert sum(times for *_, times in ours) > 20 * len(written)
