@@ -15,7 +15,7 @@ Found = Mapping[str, Mapping[str, Mapping[str, str]]]
 LIBRARIES = ("lossjax", "Keras", "optax", "torch")
 PASSED, ABSENT, UNKNOWN = "✓", "–", "?"
 UNDEFINED = "No exact definition yet: give the row of the loss an `exact`."
-OPTIONS = "Options: "
+OPTIONS, DEFAULTS = "Options: ", "defaults"
 INTRODUCTION = """\
 # At the edges
 
@@ -48,6 +48,7 @@ def section(name: str, found: Found, versions: Mapping[str, str]) -> str:
     """Options with the same words at an edge share a row."""
     if not found:
         return f"## {name}\n\n{UNDEFINED}\n"
+    found = {options or DEFAULTS: by_edge for options, by_edge in found.items()}
     rows: dict[tuple[str, ...], list[str]] = {}
     for edge in GROUPS:
         for options, by_edge in found.items():

@@ -153,11 +153,11 @@ def test_pages_of_families_that_are_gone_are_removed(tmp_path, monkeypatch):
 def test_a_safety_section_joins_equal_rows_and_is_counted():
     passed = dict.fromkeys(("lossjax", "Keras", "optax"), "✓")
     bad = passed | {"Keras": "value NaN", "optax": "–"}
-    found = {"It()": {"ties": passed, "±inf": bad}, "It(d=1.0)": {"ties": passed, "±inf": passed}}
+    found = {"": {"ties": passed, "±inf": bad}, "d=1.0": {"ties": passed, "±inf": passed}}
     text = edges.section("It", found, {"jax": "1.0"})
     assert "| ties | all | ✓ | ✓ | ✓ | ? |" in text
-    assert "| ±inf | `It()` | ✓ | value NaN | – | ? |" in text
-    assert "Options: `It()` `It(d=1.0)`. Computed on CPU; jax 1.0." in text
+    assert "| ±inf | `defaults` | ✓ | value NaN | – | ? |" in text
+    assert "Options: `defaults` `d=1.0`. Computed on CPU; jax 1.0." in text
     counts = edges.index({"It": text})
     assert (
         "| ±inf | 2 of 2 | 1 of 2 | 1 of 1 | – |\n| ties | 2 of 2 | 2 of 2 | 2 of 2 | – |" in counts

@@ -40,7 +40,11 @@ class Variant:
 
     @property
     def name(self) -> str:
-        return f"{self.loss.__name__}({', '.join(f'{k}={v}' for k, v in self.config.items())})"
+        return f"{self.loss.__name__}({self.options})"
+
+    @property
+    def options(self) -> str:
+        return ", ".join(f"{k}={v}" for k, v in self.config.items())
 
     @property
     def points(self) -> list[Point]:

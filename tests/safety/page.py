@@ -29,7 +29,7 @@ def found(loss: type[Loss]) -> dict[str, dict[str, dict[str, str]]]:
                 # Of Keras and lossjax about one class, of torch about shapes.
                 warnings.simplefilter("ignore")
                 for group, library, text in cells(variant, installed):
-                    every.setdefault(variant.name, {}).setdefault(group, {})[library] = text
+                    every.setdefault(variant.options, {}).setdefault(group, {})[library] = text
     return every
 
 
