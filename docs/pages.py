@@ -24,7 +24,7 @@ README = DOCS.parent / "README.md"
 GALLERY, SAFETY = DOCS / "gallery", DOCS / "safety"
 FINGERPRINTS = DOCS / "fingerprints.json"
 LOSSES = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.DOTALL)
-MEND = "run `make pages`"
+NAMED = 5  # of what is stale
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -123,9 +123,10 @@ def report(stale: list[str]) -> None:
     wanted = texts(sections(GALLERY), sections(SAFETY))
     other = [path for path, text in wanted.items() if not is_written(path, text)]
     other += superfluous(wanted)
-    if stale or other:
-        names = [*stale, *(str(path.relative_to(DOCS.parent)) for path in other)]
-        sys.exit(f"The pages are stale: {', '.join(names)}. {MEND[0].upper()}{MEND[1:]}.")
+    names = [*stale, *(str(path.relative_to(DOCS.parent)) for path in other)]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        sys.exit(f"The pages are stale: {', '.join(names[:NAMED])}{more}. Run `make pages`.")
     print("The pages are those of the losses.")
 
 

@@ -24,7 +24,7 @@ def family_of(cls: type[Loss]) -> str:
 def sections(folder: Path) -> dict[str, str]:
     """The sections of the pages in `folder`, by the name of the loss, whatever page it is on."""
     found = {}
-    for path in folder.glob("*.md"):
+    for path in sorted(folder.glob("*.md")):
         for part in path.read_text(encoding="utf-8").split(HEADING)[1:]:
             found[part.partition("\n")[0]] = HEADING[1:] + part.rstrip("\n") + "\n"
     return found

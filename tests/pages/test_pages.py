@@ -102,6 +102,10 @@ def test_check_names_what_is_stale_and_the_command(unchanged, monkeypatch, capsy
     monkeypatch.setattr(pages, "fingerprint", lambda cls: now[cls.__name__])
     with pytest.raises(SystemExit, match=r"stale: Huber\. Run `make pages`\."):
         pages.main(["--check"])
+    monkeypatch.setattr(pages, "fingerprint", lambda cls: NOW)
+    with pytest.raises(SystemExit) as stale:
+        pages.main(["--check"])
+    assert f" and {len(unchanged) - pages.NAMED} more. Run" in str(stale.value)
 
 
 def test_check_says_that_another_release_of_jax_made_the_pages(unchanged, monkeypatch, capsys):
