@@ -12,7 +12,7 @@ import pytest
 
 from bench.record import load
 from bench.report.sections import headline
-from cases import CASES, FUSED
+from cases import ROWS
 from lossjax.core.registry import listed
 
 README = Path(__file__).parents[2] / "README.md"
@@ -24,7 +24,7 @@ TABLE = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.
 
 def table():
     lines = ["| class | other names | hyperparameters | values per sample |", "|---|---|---|---|"]
-    every = [*(case.loss for case in CASES), *FUSED]
+    every = [case.loss for case in ROWS]
     for cls in sorted(every, key=lambda cls: cls.__name__):
         name, *lists, formula = listed(cls)
         cells = [code([name]), *map(code, lists), formula.replace("|", "\\|")]

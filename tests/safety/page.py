@@ -39,9 +39,11 @@ does.
 """
 
 
-def cells(variant: Variant, libraries: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """(group, library, ✓ or what fails) of one loss."""
-    some = variant.points
+def cells(
+    variant: Variant, libraries: Sequence[str], some: Sequence[Point] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """(group, library, ✓ or what fails) of one loss, at some points or at all."""
+    some = variant.points if some is None else some
     limits = _limits(variant, some)
     for library in libraries:
         known = [_finite_only(x) for x in limits] if library in OTHERS else limits
@@ -62,7 +64,7 @@ def cells(variant: Variant, libraries: Sequence[str]) -> Iterator[tuple[str, str
 
 def _limits(variant: Variant, some: Sequence[Point]) -> list[Limit | None]:
     """From the definition, or where it has none what Keras returns, if that is finite."""
-    found = [limit(variant.loss.__name__, variant.config, point) for point in some]
+    found = [limit(variant.case, variant.config, point) for point in some]
     free = [i for i, x in enumerate(found) if x is None]
     theirs = results("Keras", variant, [some[i] for i in free])
     for i, result in zip(free, theirs, strict=True):
