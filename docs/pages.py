@@ -60,10 +60,11 @@ def kept() -> dict[str, dict[str, str]]:
 def remake(cls: type[Loss], now: dict[str, str]) -> None:
     """The sections and the picture of a loss; all is written, lest an error later costs it."""
     os.environ["KERAS_BACKEND"] = "jax"
-    from cases import VARIANTS
+    from cases import ROWS
     from safety.page import found, versions  # it imports Keras
 
-    name, configs = cls.__name__, [config for case, config in VARIANTS if case.loss is cls]
+    name, rows = cls.__name__, [row for row in ROWS if row.loss is cls]
+    configs = [config for row in rows for config in (*row.configs, *row.at_edges)]
     words, edge = gallery.section(cls), edges.section(name, found(cls), versions())
     GALLERY.mkdir(exist_ok=True)
     (GALLERY / gallery.picture_name(cls)).write_bytes(gallery.picture(cls, configs))

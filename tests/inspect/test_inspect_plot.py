@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from cases import CASES, FUSED
+from cases import ROWS
 from lossjax import inspect, losses, testing
 
 pytest.importorskip("matplotlib")
@@ -38,9 +38,7 @@ def is_shown(figure, curves):
     return all(pixels_of(figure, ax, line.get_color()) > 50 for ax, line in lines) and all(fit)
 
 
-EXAMPLES = {
-    testing.domain_of(loss).name: loss for loss in [*(case.loss for case in CASES), *FUSED][::-1]
-}
+EXAMPLES = {testing.domain_of(loss).name: loss for loss in [case.loss for case in ROWS][::-1]}
 
 
 @pytest.mark.parametrize("domain", sorted(EXAMPLES))

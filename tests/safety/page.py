@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-import exact
-from cases import FUSED
 from edges import ABSENT, LIBRARIES, PASSED
 from lossjax import Loss
 from safety.libraries import OTHERS, Variant, results, variants
@@ -15,16 +13,16 @@ from safety.limits import Limit, limit
 from safety.points import Point
 from safety.verdict import HUGE, failures
 
-# Of what there is no definition there is nothing to compare with.
-DEFINED = {*exact.FORMULAS, *(loss.__name__ for loss in FUSED)}
-
 
 def found(loss: type[Loss]) -> dict[str, dict[str, dict[str, str]]]:
-    """{options: {group: {library: ✓ or what fails}}}, of the libraries that are installed."""
+    """{options: {group: {library: ✓ or what fails}}}, of the libraries that are installed.
+
+    Empty without a definition: there is nothing to compare with.
+    """
     every: dict[str, dict[str, dict[str, str]]] = {}
     installed = [x for x in LIBRARIES if importlib.util.find_spec(x.lower())]
     for variant in variants():
-        if variant.loss is loss and loss.__name__ in DEFINED:
+        if variant.loss is loss and variant.case.exact is not None:
             with warnings.catch_warnings():
                 # Of Keras and lossjax about one class, of torch about shapes.
                 warnings.simplefilter("ignore")
@@ -40,9 +38,11 @@ def versions() -> dict[str, str]:
     return {name: importlib.import_module(name).__version__.split("+")[0] for name in installed}
 
 
-def cells(variant: Variant, libraries: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """(group, library, ✓ or what fails) of one loss."""
-    some = variant.points
+def cells(
+    variant: Variant, libraries: Sequence[str], some: Sequence[Point] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """(group, library, ✓ or what fails) of one loss, at some points or at all."""
+    some = variant.points if some is None else some
     limits = _limits(variant, some)
     for library in libraries:
         known = [_finite_only(x) for x in limits] if library in OTHERS else limits
@@ -63,7 +63,7 @@ def cells(variant: Variant, libraries: Sequence[str]) -> Iterator[tuple[str, str
 
 def _limits(variant: Variant, some: Sequence[Point]) -> list[Limit | None]:
     """From the definition, or where it has none what Keras returns, if that is finite."""
-    found = [limit(variant.loss.__name__, variant.config, point) for point in some]
+    found = [limit(variant.case, variant.config, point) for point in some]
     free = [i for i, x in enumerate(found) if x is None]
     theirs = results("Keras", variant, [some[i] for i in free])
     for i, result in zip(free, theirs, strict=True):
