@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
-from cases import ROWS
+from cases import ROWS, Case
 from edges import PASSED
 from lossjax import losses
+from safety import page
 from safety.libraries import Variant, results, variants
 from safety.limits import limit
 from safety.page import cells
@@ -85,3 +86,8 @@ def test_a_masked_class_in_keras_is_seen():
     }
     assert failed["-inf on a wrong class"] == ["value NaN"]
     assert "gradient NaN" in failed["inf on the right class"]
+
+
+def test_a_loss_without_a_definition_has_no_cells(monkeypatch):
+    monkeypatch.setattr(page, "variants", lambda: [Variant(Case(losses.Huber), {})])
+    assert page.found(losses.Huber) == {}
