@@ -6,12 +6,12 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv/$(VERSION)
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo bench test check format clean
+.PHONY: help demo bench test test-all check pages format clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
 	@echo 'make TARGET [PYTHON=/path/to/python3.12] [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/demo.stamp  ## train a small classifier and draw its loss curve
 	$(RUN) examples/01_quickstart.py $(ARGS)
@@ -19,13 +19,23 @@ demo: $(VENV)/demo.stamp  ## train a small classifier and draw its loss curve
 bench: $(VENV)/bench.stamp  ## time the losses: ARGS="losses --shapes 256x128", or "--help"
 	$(RUN) -m bench $(or $(ARGS),--help)
 
-test: $(VENV)/test.stamp  ## run the tests and the docstring examples; ARGS="-k huber" runs some
-	$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+PYTEST := $(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal
+PAGES := PYTHONPATH=.:tests $(RUN) docs/pages.py
 
-check: $(VENV)/check.stamp  ## lint, formatting and types
+test: $(VENV)/test.stamp  ## run the tests and the docstring examples; ARGS="-k huber" runs some
+	$(PYTEST) -m "not thorough" $(ARGS)
+
+test-all: $(VENV)/test.stamp  ## also the tests that take minutes
+	$(PYTEST) $(ARGS)
+
+check: $(VENV)/check.stamp  ## lint, formatting, types, and whether the pages are stale
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(PAGES) --check
+
+pages: $(VENV)/test.stamp  ## table, gallery and safety pages of losses that changed; ARGS=--all
+	$(PAGES) $(ARGS)
 
 format: $(VENV)/check.stamp  ## format the code and mend what the linter can
 	$(RUN) -m ruff check --fix

@@ -39,7 +39,8 @@ class Case:
     @property
     def is_elementwise(self) -> bool:
         """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
-        return self.loss._declared.domain.name not in ("embedding", "hidden", "sequence")
+        domain = self.loss._declared.domain
+        return not (domain.in_batches or domain.in_steps or domain.predicted)
 
     def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
         """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
@@ -121,11 +122,12 @@ def configurations(cls: type[Loss]) -> list[Loss]:
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape`, or one like it for losses that compare all rows or run step by step."""
-    if loss._declared.domain.name == "embedding":
+    domain = loss._declared.domain
+    if domain.in_batches:
         return min(shape[0], 1024), min(shape[-1], 64)
-    if loss._declared.domain.name == "hidden":
+    if domain.predicted:
         return shape[0], shape[-1]
-    if loss._declared.domain.name == "sequence" and len(shape) != 3:
+    if domain.in_steps and len(shape) != 3:
         return min(shape[0], 16), 64, min(shape[-1], 128)
     return shape
 
@@ -141,7 +143,7 @@ def cases(
     found: dict[tuple[object, ...], Case] = {}
     for cls, shape, dtype in itertools.product(classes, shapes, dtypes):
         for loss, weighting in itertools.product(configurations(cls), weightings):
-            kind = LinearCase if loss._declared.domain.name == "hidden" else Case
+            kind = LinearCase if loss._declared.domain.predicted else Case
             case = kind(loss, fitted(loss, shape), dtype, weighting)
             found.setdefault((case.name, case.shape, dtype, weighting), case)
     return list(found.values())

@@ -1,308 +1,70 @@
-"""`python docs/gallery.py` writes gallery.md and its pictures.
+"""A section of the gallery for a loss, and its picture: `make pages` puts them together.
 
-Formula, use and source are those of the docstrings; values and gradients are computed.
+Formula, use and source are those of the docstring; values and gradients are computed.
 """
 
 import inspect as python
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from PIL import Image
 
-from bench.cases import loss_classes
-from lossjax import Loss, inspect, losses, testing
+from lossjax import Loss, inspect, testing
 from lossjax.core.registry import listed
+from lossjax.testing import Domain
+from parts import code, family_of, one_line, table
 
-PAGE = Path(__file__).parent / "gallery.md"
-PICTURES = PAGE.parent / "gallery"
 COLORS = 64  # of a picture: a third of the bytes, and no visible difference
+INTRODUCTION = """\
+# The losses
 
-# What varies in a picture.
-FAMILIES: dict[type[Loss], dict[str, Any]] = {
-    losses.BinaryCrossentropy: {"label_smoothing": [0, 0.1, 0.3]},
-    losses.BinaryFocalCrossentropy: {"gamma": [0, 1, 2, 5]},
-    losses.CategoricalFocalCrossentropy: {"gamma": [0, 1, 2, 5]},
-    losses.CategoricalGeneralizedCrossEntropy: {"q": [0.1, 0.5, 0.9]},
-    losses.Circle: {"gamma": [20, 40, 80]},
-    losses.Huber: {"delta": [0.5, 1, 2]},
-    losses.LinearCrossEntropy: {"soft_cap": [1, 3, 10]},
-    losses.Tversky: {"alpha": [0.2, 0.5, 0.8], "beta": [0.8, 0.5, 0.2]},
-}
+Written by `make pages`. The words are those of the docstrings. The numbers are computed in
+float32, with the default options, for a batch of one sample: one picture of two pixels where
+regions are compared, three embeddings where embeddings are. Gradients are by `y_pred`; "anywhere"
+is the range over a grid of the whole domain.
+"""
 
 
-class Kind(NamedTuple):
-    """What a loss takes, and samples (name, y_true, y_pred) at which to look at it.
-
-    `truths` and `predictions` span the domain: every one with every other.
-    """
-
-    target: str
-    points: Sequence[tuple[str, Any, Any]]
-    truths: Any
-    predictions: Any
+def index(classes: Sequence[type[Loss]]) -> str:
+    rows = []
+    for cls in classes:
+        found, first = listed(cls), described(cls)[1].split(". ")[0].rstrip(".")
+        link = f"[{found.name}]({family_of(cls)}.md#{found.name.lower()})"
+        rows.append([link, code(found.others), domain_of(cls()).target, first])
+    return f"{INTRODUCTION}\n{table(['loss', 'by name', '`y_true`', 'use'], rows)}"
 
 
-def with_zeros(x: np.ndarray) -> np.ndarray:
-    """Logits of a class against one whose logit is 0."""
-    return np.stack([x, np.zeros_like(x)], -1)
-
-
-INF = np.inf
-SIZES = np.geomspace(1e-6, 1e6, 121)
-FINITE = np.concatenate([-SIZES[::-1], [0], SIZES])
-REALS = np.concatenate([[-INF], FINITE, [INF]])
-# Also just inside of where probabilities are clipped, as near to 1 as float32 comes.
-SHARES = np.concatenate([np.linspace(0, 1, 201), [1.1e-7, 1e-5, 1 - 1e-5, 1 - 2**-22]])
-PAIRS = np.stack([SHARES, 1 - SHARES], -1)
-LOGITS = with_zeros(REALS)
-ANGLES = np.linspace(0, 2 * np.pi, 49)
-ARROWS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
-
-EQUAL_LOGITS = "equal logits"
-KINDS = {
-    "real": Kind(
-        "real numbers",
-        [
-            ("equal", [0.0], [0.0]),
-            ("too high by 1", [0.0], [1.0]),
-            ("too low by 1", [1.0], [0.0]),
-            ("infinitely high", [0.0], [INF]),
-            ("infinitely low", [0.0], [-INF]),
-        ],
-        [[0.0], [1.0], [-1.0]],
-        REALS[:, None],
-    ),
-    "positive": Kind(
-        "numbers ≥ 0",
-        [
-            ("equal", [1.0], [1.0]),
-            ("both 0", [0.0], [0.0]),
-            ("too high by 1", [1.0], [2.0]),
-            ("too low by 1", [2.0], [1.0]),
-            ("prediction 0", [1.0], [0.0]),
-            ("negative prediction", [1.0], [-1.0]),
-            ("infinitely high", [1.0], [INF]),
-        ],
-        [[0.0], [1.0], [10.0]],
-        REALS[REALS >= 0, None],
-    ),
-    "count": Kind(
-        "counts",
-        [
-            ("rate = count", [2.0], [2.0]),
-            ("rate 0, count 0", [0.0], [0.0]),
-            ("rate 0, count above", [2.0], [0.0]),
-            ("negative rate", [2.0], [-1.0]),
-            ("infinite rate", [2.0], [INF]),
-        ],
-        [[0.0], [1.0], [10.0]],
-        FINITE[FINITE >= 0, None],
-    ),
-    "distribution": Kind(
-        "distributions",
-        [
-            ("equal", [0.5, 0.5], [0.5, 0.5]),
-            ("equal, one-hot", [1.0, 0.0], [1.0, 0.0]),
-            ("all on the wrong class", [1.0, 0.0], [0.0, 1.0]),
-            ("all on one class", [0.5, 0.5], [1.0, 0.0]),
-        ],
-        PAIRS[::50],
-        PAIRS,
-    ),
-    "binary": Kind(
-        "0 or 1, or between",
-        [
-            ("right", [1.0], [1.0]),
-            ("undecided", [1.0], [0.5]),
-            ("wrong", [1.0], [0.0]),
-            ("right", [0.0], [0.0]),
-            ("wrong", [0.0], [1.0]),
-        ],
-        [[0.0], [1.0]],
-        SHARES[:, None],
-    ),
-    "binary logits": Kind(
-        "0 or 1, or between",
-        [
-            ("right", [1.0], [INF]),
-            ("undecided", [1.0], [0.0]),
-            ("wrong", [1.0], [-10.0]),
-            ("infinitely wrong", [1.0], [-INF]),
-        ],
-        [[0.0], [1.0]],
-        REALS[:, None],
-    ),
-    "class": Kind(
-        "one-hot classes, or distributions",
-        [
-            ("right", [1.0, 0.0], [1.0, 0.0]),
-            ("undecided", [1.0, 0.0], [0.5, 0.5]),
-            ("wrong", [1.0, 0.0], [0.0, 1.0]),
-            ("nothing predicted", [1.0, 0.0], [0.0, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        PAIRS,
-    ),
-    "class logits": Kind(
-        "one-hot classes, or distributions",
-        [
-            ("right", [1.0, 0.0], [INF, 0.0]),
-            (EQUAL_LOGITS, [1.0, 0.0], [0.0, 0.0]),
-            ("wrong", [1.0, 0.0], [0.0, 10.0]),
-            ("the other impossible", [1.0, 0.0], [0.0, -INF]),
-            ("true class impossible", [1.0, 0.0], [-INF, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        LOGITS,
-    ),
-    "label": Kind(
-        "class numbers",
-        [
-            ("right", 0, [1.0, 0.0]),
-            ("undecided", 0, [0.5, 0.5]),
-            ("wrong", 0, [0.0, 1.0]),
-            ("nothing predicted", 0, [0.0, 0.0]),
-            ("label out of range", 2, [0.5, 0.5]),
-        ],
-        [0],
-        PAIRS,
-    ),
-    "label logits": Kind(
-        "class numbers",
-        [
-            ("right", 0, [INF, 0.0]),
-            (EQUAL_LOGITS, 0, [0.0, 0.0]),
-            ("wrong", 0, [0.0, 10.0]),
-            ("the other impossible", 0, [0.0, -INF]),
-            ("true class impossible", 0, [-INF, 0.0]),
-            ("label out of range", 2, [0.0, 0.0]),
-        ],
-        [0],
-        LOGITS,
-    ),
-    "sign": Kind(
-        "-1 or 1",
-        [
-            ("on the margin", [1.0], [1.0]),
-            ("right by more", [1.0], [2.0]),
-            ("undecided", [1.0], [0.0]),
-            ("wrong", [1.0], [-1.0]),
-            ("0 read as -1", [0.0], [1.0]),
-            ("infinitely right", [1.0], [INF]),
-            ("infinitely wrong", [1.0], [-INF]),
-        ],
-        [[-1.0], [1.0]],
-        REALS[:, None],
-    ),
-    "score": Kind(
-        "one-hot classes",
-        [
-            ("on the margin", [1.0, 0.0], [1.0, 0.0]),
-            ("right by more", [1.0, 0.0], [2.0, 0.0]),
-            ("undecided", [1.0, 0.0], [0.0, 0.0]),
-            ("wrong", [1.0, 0.0], [0.0, 1.0]),
-            ("infinitely right", [1.0, 0.0], [INF, 0.0]),
-            ("infinitely wrong", [1.0, 0.0], [-INF, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        np.concatenate([LOGITS, LOGITS[:, ::-1]]),
-    ),
-    "region": Kind(
-        "0 or 1 for each pixel",
-        [
-            ("right", [1.0, 0.0], [1.0, 0.0]),
-            ("undecided", [1.0, 0.0], [0.5, 0.5]),
-            ("half missed", [1.0, 1.0], [1.0, 0.0]),
-            ("as much again marked", [1.0, 0.0], [1.0, 1.0]),
-            ("no overlap", [1.0, 0.0], [0.0, 1.0]),
-            ("empty region, none marked", [0.0, 0.0], [0.0, 0.0]),
-            ("empty region, all marked", [0.0, 0.0], [1.0, 1.0]),
-        ],
-        [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]],
-        np.array([*itertools.product(np.linspace(0, 1, 21), repeat=2)]),
-    ),
-    "direction": Kind(
-        "vectors",
-        [
-            ("same direction", [1.0, 0.0], [2.0, 0.0]),
-            ("right angle", [1.0, 0.0], [0.0, 2.0]),
-            ("opposite", [1.0, 0.0], [-2.0, 0.0]),
-            ("zero prediction", [1.0, 0.0], [0.0, 0.0]),
-            ("both zero", [0.0, 0.0], [0.0, 0.0]),
-        ],
-        [[1.0, 0.0]],
-        np.concatenate([size * ARROWS for size in (1e-8, 1e-3, 1, 1e3)]),
-    ),
-    "embedding": Kind(
-        "class numbers of a batch",
-        [
-            ("one place a class", [0, 0, 1], [[1.0], [1.0], [-1.0]]),
-            ("all in one place", [0, 0, 1], [[1.0], [1.0], [1.0]]),
-            ("classes torn apart", [0, 0, 1], [[1.0], [-1.0], [1.0]]),
-            ("a single class", [0, 0, 0], [[1.0], [-1.0], [1.0]]),
-            ("no two of a class", [0, 1, 2], [[1.0], [1.0], [1.0]]),
-        ],
-        [[0, 0, 1]],
-        np.array([*itertools.product([[1.0], [-1.0]], repeat=3)]),
-    ),
-    "sequence": Kind(
-        "class numbers in order, 0 the blank",
-        [
-            ("right", [1, 0], [[0.0, INF]]),
-            (EQUAL_LOGITS, [1, 0], [[0.0, 0.0]]),
-            ("wrong", [1, 0], [[10.0, 0.0]]),
-            ("label impossible", [1, 0], [[0.0, -INF]]),
-            ("no label", [0, 0], [[0.0, 0.0]]),
-            ("more labels than steps", [1, 1], [[0.0, 0.0]]),
-        ],
-        [[1, 0]],
-        with_zeros(FINITE)[:, None],
-    ),
-    "hidden": Kind(
-        "class numbers, with hidden states for predictions",
-        [
-            ("right", 0, ([1.0], [[100.0, 0.0]])),
-            (EQUAL_LOGITS, 0, ([1.0], [[0.0, 0.0]])),
-            ("wrong", 0, ([1.0], [[0.0, 10.0]])),
-            ("far wrong", 0, ([1.0], [[0.0, 1e4]])),
-        ],
-        [0],
-        [([1.0], [row]) for row in with_zeros(np.linspace(-1e3, 1e3, 201))],
-    ),
-}
-
-
-def kind_of(loss: Loss) -> Kind:
-    """`CosineSimilarity` takes any real vectors, but only their directions matter."""
-    if isinstance(loss, losses.CosineSimilarity):
-        return KINDS["direction"]
-    domain = testing.domain_of(loss).name
-    if domain not in KINDS:
-        raise ValueError(
-            f"docs/gallery.py: {type(loss).__name__} takes {domain!r}, and KINDS has no points for "
-            f"it: add an entry."
-        )
-    return KINDS[domain]
-
-
-def file_of(cls: type[Loss]) -> str:
-    return f"{cls.fn.__name__}.png"
+def section(cls: type[Loss]) -> str:
+    found, (formula, use, rest) = listed(cls), described(cls)
+    arguments = ", ".join(f"{k}={v!r}" for k, v in cls().hyperparameters().items())
+    parts = [
+        f"## {found.name}",
+        f"`{found.name}({arguments})`; by name: {code(found.others)}",
+        f"> {formula}",
+        f"**When:** {use[0].upper()}{use[1:]}",
+        f"![Value, gradient and curvature of {found.name}]({picture_name(cls)})",
+        of_points(cls()),
+    ]
+    if "from_logits" in arguments:
+        parts += ["With `from_logits=True`:", of_points(cls(from_logits=True))]
+    return "\n\n".join(part.rstrip("\n") for part in (*parts, rest) if part) + "\n"
 
 
 def described(cls: type[Loss]) -> tuple[str, str, str]:
     """Formula, use and the rest of the docstring of a loss, without its example."""
-    text = python.cleandoc(cls.fn.__doc__ or "").split("\n>>> ")[0]
+    fn = cls._declared.fn
+    text = python.cleandoc(fn.__doc__ or "").split("\n>>> ")[0]
     formula, *paragraphs = (part.strip() for part in text.split("\n\n"))
     uses = [part for part in paragraphs if part.startswith("Use: ")]
     if len(uses) != 1:
         raise ValueError(
-            f"docs/gallery.py: the docstring of {cls.fn.__name__} needs one paragraph that starts "
+            f"docs/gallery.py: the docstring of {fn.__name__} needs one paragraph that starts "
             f'with "Use: " and says when to use the loss, got {len(uses)}.'
         )
     rest = "\n\n".join(part for part in paragraphs if part not in uses)
@@ -311,37 +73,55 @@ def described(cls: type[Loss]) -> tuple[str, str, str]:
     return one_line(formula), one_line(uses[0].removeprefix("Use: ")), rest.strip()
 
 
-def one_line(text: str) -> str:
-    return " ".join(text.split())
+# --- values and gradients at the points of a domain ----------------------------------------------
 
 
-def cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def domain_of(loss: Loss) -> Domain:
+    """What the loss takes, with samples at which to look at it."""
+    domain = testing.domain_of(loss)
+    if not domain.points:
+        raise ValueError(
+            f"docs/gallery.py: {type(loss).__name__} takes {domain.name!r}, and that domain has no "
+            f"`points` at which to look at a loss: add some."
+        )
+    return domain
 
 
-def code(words: Sequence[str]) -> str:
-    return " ".join(f"`{word}`" for word in words)
+def of_points(loss: Loss) -> str:
+    head, *rows = rows_of(loss)
+    return table(head, rows)
 
 
-def number(x: float) -> str:
-    """Three digits, without a sign of zero."""
-    return "0" if x == 0 else f"{x:.3g}".replace("e+0", "e").replace("e-0", "e-")
+def rows_of(loss: Loss) -> Iterator[list[str]]:
+    """The table of the special points of a loss."""
+    domain = domain_of(loss)
+    yield ["", "`y_true`", "`y_pred`", "value", "gradient"]
+    names, *samples = zip(*domain.points, strict=True)
+    everywhere = zip(*itertools.product(*domain.grid), strict=True)
+    both = (stacked([*some, *all_]) for some, all_ in zip(samples, everywhere, strict=True))
+    values, gradients = computed(loss, *both)
+    for i, (name, y_true, y_pred) in enumerate(zip(names, *samples, strict=True)):
+        gradient = jax.tree.map(lambda x, i=i: x[i], gradients)
+        yield [name, *map(numbers, (y_true, y_pred, values[i], gradient))]
+    rest = jax.tree.map(lambda x: x[len(names) :], (values, gradients))
+    yield ["anywhere", "", "", *map(span, rest)]
+    one = (jax.tree.map(lambda x: x[0], stacked(column)) for column in samples)
+    yield ["empty batch", "", "", of_nothing(loss, *one), ""]
 
 
-def numbers(x: Any) -> str:
-    """Nested arrays, as they would be written in a program."""
-    if isinstance(x, tuple):
-        return ", ".join(numbers(part) for part in x)
-    x = np.asarray(x)
-    return number(x.item()) if x.ndim == 0 else f"[{', '.join(numbers(part) for part in x)}]"
+def is_leaf(x: Any) -> bool:
+    """Lists are numbers; tuples and dicts hold several arrays."""
+    return isinstance(x, list)
 
 
 def stacked(samples: Sequence[Any]) -> Any:
     """A batch of one for each sample, all along a new first axis."""
-    if isinstance(samples[0], tuple):
-        return tuple(stacked(part) for part in zip(*samples, strict=True))
-    array = np.asarray(samples)
-    return array if array.dtype.kind == "i" else array.astype(np.float32)
+
+    def stack(*parts: Any) -> np.ndarray:
+        array = np.asarray(parts)
+        return array if array.dtype.kind == "i" else array.astype(np.float32)
+
+    return jax.tree.map(stack, *samples, is_leaf=is_leaf)
 
 
 def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -355,13 +135,17 @@ def computed(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def batched(loss: Loss, y_true: Any, y_pred: Any, size: int = 1) -> tuple[Any, Any]:
-    """A sample as a batch of one, or of none; the sample of an embedding is a batch."""
-    if testing.domain_of(loss).name == "embedding":
+    """A sample as a batch of one, or of none; where samples are compared it is a batch already."""
+    domain = testing.domain_of(loss)
+    if domain.in_batches:
         return (y_true, y_pred) if size else (y_true[:0], y_pred[:0])
-    if isinstance(y_pred, tuple):
-        hidden, kernel = y_pred
-        return y_true[None][:size], (hidden[None][:size], kernel)
-    return y_true[None][:size], y_pred[None][:size]
+
+    def rows(x: Any) -> Any:
+        return x[None][:size]
+
+    if domain.predicted:  # all but the first are arrays of the whole batch
+        return rows(y_true), (rows(y_pred[0]), *y_pred[1:])
+    return jax.tree.map(rows, (y_true, y_pred))
 
 
 def of_nothing(loss: Loss, y_true: Any, y_pred: Any) -> str:
@@ -370,86 +154,48 @@ def of_nothing(loss: Loss, y_true: Any, y_pred: Any) -> str:
     return numbers(loss(*batch)) if not jax.eval_shape(loss, *batch).shape else "no value"
 
 
-def rows_of(loss: Loss) -> Iterator[list[str]]:
-    """The table of the special points of a loss."""
-    kind = kind_of(loss)
-    yield ["", "`y_true`", "`y_pred`", "value", "gradient"]
-    yield ["---"] * 5
-    names, *samples = zip(*kind.points, strict=True)
-    everywhere = zip(*itertools.product(kind.truths, kind.predictions), strict=True)
-    both = (stacked([*some, *all_]) for some, all_ in zip(samples, everywhere, strict=True))
-    values, gradients = computed(loss, *both)
-    for i, (name, y_true, y_pred) in enumerate(zip(names, *samples, strict=True)):
-        gradient = jax.tree.map(lambda x, i=i: x[i], gradients)
-        yield [name, *map(numbers, (y_true, y_pred, values[i], gradient))]
-    rest = jax.tree.map(lambda x: x[len(names) :], (values, gradients))
-    yield ["anywhere", "", "", *map(span, rest)]
-    one = (jax.tree.map(lambda x: x[0], stacked(column)) for column in samples)
-    yield ["empty batch", "", "", of_nothing(loss, *one), ""]
+def number(x: float) -> str:
+    """Three digits, without a sign of zero."""
+    return "0" if x == 0 else f"{x:.3g}".replace("e+0", "e").replace("e-0", "e-")
+
+
+def numbers(x: Any) -> str:
+    """Arrays, as they would be written in a program."""
+    return ", ".join(nested(np.asarray(part)) for part in jax.tree.leaves(x, is_leaf=is_leaf))
+
+
+def nested(x: np.ndarray) -> str:
+    return f"[{', '.join(map(nested, x))}]" if x.ndim else number(x.item())
 
 
 def span(x: Any) -> str:
-    if isinstance(x, tuple):
-        return ", ".join(map(span, x))
-    return f"{number(x.min())} to {number(x.max())}"
+    parts = jax.tree.leaves(x)
+    return ", ".join(f"{number(part.min())} to {number(part.max())}" for part in parts)
 
 
-def section(cls: type[Loss]) -> Iterator[str]:
-    found, (formula, use, rest) = listed(cls), described(cls)
-    arguments = ", ".join(f"{k}={v!r}" for k, v in cls().hyperparameters().items())
-    yield f"## {found.name}\n"
-    yield f"`{found.name}({arguments})`; by name: {code(found.others)}\n"
-    yield f"> {formula}\n"
-    yield f"**When:** {use[0].upper()}{use[1:]}\n"
-    yield f"![Value, gradient and curvature of {found.name}]({PICTURES.name}/{file_of(cls)})\n"
-    settings: list[dict[str, Any]] = [{}]
-    if "from_logits" in arguments:
-        settings += [{"from_logits": True}]
-    for options in settings:
-        if options:
-            yield "With `from_logits=True`:\n"
-        for row in rows_of(cls(**options)):
-            yield f"| {' | '.join(map(cell, row))} |"
-        yield ""
-    yield f"{rest}\n"
+# --- pictures ------------------------------------------------------------------------------------
 
 
-def text() -> str:
-    """The page."""
-    lines = [
-        "# The losses\n",
-        "Written by `python docs/gallery.py`. The words are those of the docstrings. The numbers\n"
-        "are computed in float32, with the default options, for a batch of one sample: one\n"
-        "picture of two pixels in `Dice` and `Tversky`, three embeddings in `Circle`. Gradients\n"
-        'are by `y_pred`; "anywhere" is the range over a grid of the whole domain.\n',
-        "| loss | by name | `y_true` | use |",
-        "|---|---|---|---|",
-    ]
-    for cls in loss_classes():
-        found, (_, use, _) = listed(cls), described(cls)
-        first = use.split(". ")[0].rstrip(".")
-        link = f"[{found.name}](#{found.name.lower()})"
-        cells = [link, code(found.others), kind_of(cls()).target, first]
-        lines.append(f"| {' | '.join(map(cell, cells))} |")
-    return "\n".join([*lines, "", *(line for cls in loss_classes() for line in section(cls))])
+def picture_name(cls: type[Loss]) -> str:
+    return f"{cls._declared.fn.__name__}.png"
 
 
-def picture(cls: type[Loss]) -> bytes:
+def varied(cls: type[Loss], configs: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """What varies from curve to curve: the numbers that the row of a loss tries most often."""
+    tried = [{k: v for k, v in config.items() if isinstance(v, float)} for config in configs]
+    times = Counter(tuple(sorted(some)) for some in tried if some)
+    if not times:
+        return {}
+    names = min(times, key=lambda names: (-times[names], len(names)))
+    members = [cls().hyperparameters(), *(some for some in tried if tuple(sorted(some)) == names)]
+    rows = sorted({tuple(float(member[name]) for name in names) for member in members})
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def picture(cls: type[Loss], configs: Sequence[Mapping[str, Any]]) -> bytes:
     """The curves of a loss, as a PNG without versions or dates."""
     drawn, small = io.BytesIO(), io.BytesIO()
-    inspect.plot(cls, **FAMILIES.get(cls, {})).savefig(drawn, format="png")
+    inspect.plot(cls, **varied(cls, configs)).savefig(drawn, format="png")
     image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     image.save(small, "png", optimize=True)
     return small.getvalue()
-
-
-def main() -> None:
-    PAGE.write_text(text(), encoding="utf-8")
-    PICTURES.mkdir(exist_ok=True)
-    for cls in loss_classes():
-        (PICTURES / file_of(cls)).write_bytes(picture(cls))
-        print(PICTURES / file_of(cls))
-
-
-if __name__ == "__main__":
-    main()

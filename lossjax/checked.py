@@ -4,30 +4,19 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax import numpy as jnp
 from jax.experimental import checkify
 
-from lossjax import testing
 from lossjax.core import check, reduce
 from lossjax.core.config import resolved
-from lossjax.core.loss import Loss
+from lossjax.core.domain import Rule
+from lossjax.core.loss import Loss, arrays
 from lossjax.core.reduce import Inputs
 from lossjax.core.registry import class_of
 from lossjax.core.types import Array, Axis
-
-_SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
-
-
-class _Rule(NamedTuple):
-    """Entries of `x` must be `good`; `text` says how."""
-
-    name: str
-    x: Array
-    good: Array
-    text: str
 
 
 def checked(loss: Any) -> Any:
@@ -94,9 +83,9 @@ def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
-        arrays = check.array(name, "y_true", y_true), check.array(name, "y_pred", y_pred)
-        loss = None if owner is None else _made(owner, function, (*arrays, *args), kwargs)
-        _look(name, loss, Inputs(*arrays))
+        pair = arrays(name, "y_true", y_true), arrays(name, "y_pred", y_pred)
+        loss = None if owner is None else _made(owner, function, (*pair, *args), kwargs)
+        _look(name, loss, Inputs(*pair))
         values = function(y_true, y_pred, *args, **kwargs)
         for rule in _numbers("the value", jnp.asarray(values)):
             _require(name, rule, [])
@@ -125,73 +114,38 @@ def _look(where: str, loss: Loss | None, inputs: Inputs) -> None:
     ignored = getattr(loss, "ignore_class", None)
     if ignored is not None and not getattr(loss, "shift", 0):  # shifted labels are of other rows
         counts.append(~check.is_among(t, ignored))
-    whole = (
-        loss is not None and loss._declared.domain.name == "hidden"
-    )  # the kernel is that of all samples
+    shared = loss is not None and loss._declared.domain.predicted  # the kernel is of all samples
     for name, tree in (("y_true", t), ("y_pred", p)):
-        for i, x in enumerate(jax.tree.leaves(tree)):
-            for rule in _numbers(name, x):
-                _require(where, rule, [] if whole and i else counts, axis)
+        for i, (path, x) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
+            for rule in _numbers(name if shared else name + jax.tree_util.keystr(path), x):
+                _require(where, rule, [] if shared and i else counts, axis)
     if loss is not None:
         for rule in _rules(loss, t, p):
             _require(where, rule, counts, axis)
 
 
-def _numbers(name: str, x: Array) -> Iterator[_Rule]:
+def _numbers(name: str, x: Array) -> Iterator[Rule]:
     if jnp.issubdtype(x.dtype, jnp.floating):
-        yield _Rule(name, x, ~jnp.isnan(x), "must not be NaN")
+        yield Rule(name, x, ~jnp.isnan(x), "must not be NaN")
 
 
-def _rules(loss: Loss, t: Any, p: Any) -> Iterator[_Rule]:
+def _rules(loss: Loss, t: Any, p: Any) -> Iterator[Rule]:
     """What the domain of the loss asks of its inputs."""
-    if loss._declared.domain.name == "hidden":
-        classes = p[1].shape[1 if loss.kernel_layout == "dv" else 0]  # type: ignore[attr-defined]
-        if jnp.issubdtype(t.dtype, jnp.integer):
-            yield _labels(loss, t, classes)
-        else:
-            yield from _distribution("y_true", t, -1)
-        return
-    if not isinstance(p, jax.Array) or not isinstance(t, jax.Array):
-        return
-    t, p = check.aligned(t, p)
-    domain, _, logits = testing.domain_of(loss).name.partition(" ")
-    axis = getattr(loss, "axis", -1)
-    if domain in ("label", "sequence") and isinstance(axis, int):
-        yield _labels(loss, t, p.shape[axis])
-    if domain in ("class", "distribution", "score") and isinstance(axis, int):
-        yield from _distribution("y_true", t, axis)
-    if domain in ("binary", "region"):
-        yield _within("y_true", t)
-    if domain in ("binary", "class", "distribution", "label", "region") and not logits:
-        yield _within("y_pred", p)
-    if domain in ("count", "positive"):
-        for name, x in (("y_true", t), ("y_pred", p)):
-            yield _Rule(name, x, x >= 0, "must not be negative")
-    if domain == "sign":
-        yield _Rule("y_true", t, (jnp.abs(t) == 1) | (t == 0), "must be -1 or 1 (or 0 for -1)")
+    domain = loss._declared.domain.of(loss)
+    if isinstance(p, jax.Array) and isinstance(t, jax.Array):
+        t, p = check.aligned(t, p)
+    classes = domain.classes(loss, t, p) if domain.classes and isinstance(t, jax.Array) else None
+    if classes is not None:
+        last = classes.stop - 1
+        good = (t >= classes.start) & (t <= last)
+        ignored = getattr(loss, "ignore_class", None)
+        if ignored is not None:
+            good |= check.is_among(t, ignored)
+        yield Rule("y_true", t, good, f"must be a class number from 0 to {last}")
+    yield from domain.rules(loss, t, p)
 
 
-def _labels(loss: Loss, t: Array, classes: int) -> _Rule:
-    good = (t >= 0) & (t < classes)
-    ignored = getattr(loss, "ignore_class", None)
-    if ignored is not None:
-        good |= check.is_among(t, ignored)
-    return _Rule("y_true", t, good, f"must be a class number from 0 to {classes - 1}")
-
-
-def _within(name: str, x: Array) -> _Rule:
-    return _Rule(name, x, (x >= 0) & (x <= 1), "must be in [0, 1]")
-
-
-def _distribution(name: str, x: Array, axis: int) -> Iterator[_Rule]:
-    yield _within(name, x)
-    total = jnp.sum(x, axis)
-    yield _Rule(
-        f"the sum of {name} over its classes", total, jnp.abs(total - 1) <= _SUM, "must be 1"
-    )
-
-
-def _require(where: str, rule: _Rule, counts: Sequence[Array], axis: Axis = -1) -> None:
+def _require(where: str, rule: Rule, counts: Sequence[Array], axis: Axis = -1) -> None:
     """The rule holds for all entries but those that one of `counts` takes out."""
     x, good = rule.x, rule.good
     if not x.size:

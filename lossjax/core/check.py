@@ -4,8 +4,9 @@ Checks judge shapes, kinds and Python numbers, never the values of arrays: they 
 under `jit` and are raised at trace time too.
 """
 
+import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any
 
@@ -293,6 +294,23 @@ def _is_index(value: Any) -> bool:
     return _is_whole(value) and -(2**63) <= value < 2**63
 
 
+def free_names(where: str, body: Mapping[str, Any], annotated: Iterable[str], base: Any) -> None:
+    """What the body of a class declares is no method of every loss, nor one of its choices.
+
+    Of a choice the default may be another.
+    """
+    for name in dict.fromkeys([*annotated, *(base.__dataclass_fields__.keys() & body)]):
+        given = body.get(name)
+        is_choice = isinstance(given, dataclasses.Field) and given.metadata.get("static")
+        if hasattr(base, name) and not (name in base.__dataclass_fields__ and is_choice):
+            hint = " Choose another name."
+            if name in base.__dataclass_fields__:
+                hint += f" For another default write `{name}: Any = lossjax.static(default=...)`."
+            raise TypeError(
+                f"{where}: {name!r} is a word of every loss and can be no hyperparameter.{hint}"
+            )
+
+
 def hyper(where: str, name: str, value: Any) -> Any:
     """A hyperparameter as a pytree of floats: Python and NumPy numbers become float.
 
@@ -521,21 +539,31 @@ def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
         )
 
 
+def single_truth(loss: Any, y_true: Any) -> None:
+    """`y_true` is one array, which may hold classes."""
+    if loss._declared.domain.takes(0, y_true):
+        raise ValueError(
+            f"Objective: `class_weight` needs one class for each sample, and {type(loss).__name__} "
+            f"takes several arrays for y_true. Give `sample_weight`."
+        )
+
+
 def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
     """One class number a sample, of truths for a `y_pred` of `shape`: as they are, or one-hot."""
     if y_true.ndim == 1:
         return y_true
-    if loss._declared.domain.name in ("label", "hidden") and y_true.shape == shape[:-1]:
+    domain = loss._declared.domain
+    if domain.accuracy == "sparse" and y_true.shape == shape[:-1]:
         return y_true
     if y_true.shape[-1] == 1:
         return y_true[..., 0]
-    if loss._declared.domain.name in ("binary", "sign") and y_true.shape == shape:
+    if domain.accuracy == "binary" and y_true.shape == shape:
         raise ValueError(
             f"Objective: `class_weight` would take y_true of shape {y_true.shape} for one-hot "
             f"classes, where {type(loss).__name__} takes it for {shape[-1]} labels of a sample. "
             f"Give `sample_weight`, or `pos_weight` and `label_weight` to BinaryCrossentropy."
         )
-    if y_true.shape == shape or loss._declared.domain.name == "hidden":
+    if y_true.shape == shape or domain.predicted:
         return jnp.argmax(y_true, -1)
     raise ValueError(
         f"Objective: `class_weight` needs one class for each sample, y_true of shape (B,), "

@@ -9,6 +9,17 @@ from lossjax.core.loss import Loss
 from lossjax.core.registry import classes, registry
 from lossjax.core.texts import bounded, cut, nearest, shown
 
+# The classes of `keras.losses`, 3.15: what Keras reads as its own.
+_OF_KERAS = (
+    *("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError"),
+    *("MeanSquaredLogarithmicError", "Huber", "LogCosh", "CosineSimilarity"),
+    *("Hinge", "SquaredHinge", "CategoricalHinge", "KLDivergence", "Poisson"),
+    *("BinaryCrossentropy", "BinaryFocalCrossentropy"),
+    *("CategoricalCrossentropy", "CategoricalFocalCrossentropy"),
+    *("CategoricalGeneralizedCrossEntropy", "SparseCategoricalCrossentropy"),
+    *("Dice", "Tversky", "Circle", "CTC"),
+)
+
 
 def get(identifier: Any) -> Any:
     """The loss that `identifier` names.
@@ -38,7 +49,8 @@ def get(identifier: Any) -> Any:
 def serialize(loss: Any) -> dict[str, Any]:
     """A loss, or a registered loss function, as plain data that `deserialize` reads back.
 
-    The format is that of Keras 3, which reads it too, as far as the loss is one of Keras's.
+    The format is that of Keras 3, which reads the losses that it has as its own, "module":
+    "keras.losses"; others are written as Keras writes custom objects, "module": "lossjax.losses".
     Raises ValueError for anything that could not be read back.
 
     >>> from lossjax import losses
@@ -47,12 +59,13 @@ def serialize(loss: Any) -> dict[str, Any]:
     """
     if isinstance(loss, Loss):
         cls = type(loss)
-        ours = cls.__module__.startswith("lossjax.")
+        module = "lossjax.losses" if cls.__module__.startswith("lossjax.") else cls.__module__
+        of_keras = module == "lossjax.losses" and cls.__name__ in _OF_KERAS
         return {
-            "module": "keras.losses" if ours else cls.__module__,
+            "module": "keras.losses" if of_keras else module,
             "class_name": cls.__name__,
             "config": loss.get_config(),
-            "registered_name": None if ours else cls.__name__,
+            "registered_name": None if of_keras else cls.__name__,
         }
     name = getattr(loss, "__name__", None)
     if isinstance(name, str) and registry.get(name) is loss and not isinstance(loss, type):
@@ -96,17 +109,17 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     if not isinstance(inner, Mapping | None):
         raise ValueError(f"{where} needs a dict as config, got {shown(inner)}.")
     fields = {key: _plain(where, key, value) for key, value in (inner or {}).items()}
-    fn = fields.pop("fn", None)
     if name == "LossFunctionWrapper":
-        return _loss_of(fn).from_config(fields)
+        return _loss_of(fields.pop("fn", None)).from_config(fields)
     found = _named(name, custom)
     if not (isinstance(found, type) and issubclass(found, Loss)):
         if fields or isinstance(found, type):
             raise ValueError(f"{where} is no Loss: it takes no config. Give its name alone.")
         return found
-    own = (found._declared.fn or found).__name__
-    if fn is not None and fn != own:  # Keras 2 writes the function's name
-        raise ValueError(f"{where} computes {own!r}, got fn={shown(fn)}.")
+    if "fn" not in found.__dataclass_fields__:  # Keras 2 writes the function's name
+        own, fn = (found._declared.fn or found).__name__, fields.pop("fn", None)
+        if fn not in (None, own):
+            raise ValueError(f"{where} computes {own!r}, got fn={shown(fn)}.")
     return found.from_config(fields)
 
 

@@ -1,6 +1,7 @@
 """The `Loss` pytree and the registry: hyperparameters are leaves, choices are static."""
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -96,6 +97,7 @@ class Loss:
                 f"{cls.__name__}: a loss is a dataclass; declare hyperparameters as fields "
                 f"(`delta: float = 1.0`) in place of __init__."
             )
+        check.free_names(cls.__name__, vars(cls), inspect.get_annotations(cls), Loss)
         cls._declared, stated = declaration(cls)
         names = [cls.__name__, *stated.get("aliases", ())]
         if "fn" in stated:
@@ -110,7 +112,7 @@ class Loss:
             if not name.startswith("_"):  # a private class is a base for others
                 register(name, cls)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         """Only looks at the names: the fields are set by the dataclass's `__init__`."""
         words.check(cls.__name__, kwargs, cls.__dataclass_fields__)
         return super().__new__(cls)
@@ -165,6 +167,8 @@ class Loss:
             raise NotImplementedError(
                 f"{type(self).__name__} must override call(self, y_true, y_pred)."
             )
+        if self._declared.domain.is_nested:
+            return fn(y_true, y_pred, **self.hyperparameters())
         where = fn.__name__
         pair = check.aligned(
             check.array(where, "y_true", y_true), check.array(where, "y_pred", y_pred)
@@ -181,11 +185,13 @@ class Loss:
         """The loss of a batch: a number, or the values per sample under reduction None.
 
         `y_true` and `y_pred` are arrays, numbers in lists or, where `call` takes them, pytrees of
-        arrays. `sample_weight` and `mask` (true: counts) broadcast to the values per sample:
-        (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d); `Dice`, `Tversky` and `CTC`
-        take masks of what is inside a sample too. What the mask takes out has no influence on
-        the value or on any gradient, not even as NaN. Nor has NaN of a weight of 0; a finite
-        sample with that weight is still there for the others, where a loss couples them.
+        arrays, such as a named tuple of mean and variance: each has the samples along its first
+        axes, and others of its own. `sample_weight` and `mask` (true: counts) broadcast to the
+        values per sample: (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d); `Dice`,
+        `Tversky` and `CTC` take masks of what is inside a sample too. What the mask takes out has
+        no influence on the value or on any gradient, not even as NaN. Nor has NaN of a weight of
+        0; a finite sample with that weight is still there for the others, where a loss couples
+        them.
         """
         with jax.named_scope(self.name):
             weighed = self._evaluate(y_true, y_pred, sample_weight, mask)
@@ -247,8 +253,8 @@ class Loss:
     ) -> Inputs:
         """Everything as arrays, and harmless numbers in the samples that count for nothing."""
         where = type(self).__name__
-        y_true = _arrays(where, "y_true", y_true, labels=self._declared.domain.labelled)
-        y_pred = jax.tree.map(check.wide, _arrays(where, "y_pred", y_pred))
+        y_true = arrays(where, "y_true", y_true, labels=self._declared.domain.labelled)
+        y_pred = jax.tree.map(check.wide, arrays(where, "y_pred", y_pred))
         if self._declared.fn and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
             y_true, y_pred = check.aligned(y_true, y_pred)
             if not self._declared.domain.labelled:
@@ -354,12 +360,13 @@ def _is_default(value: Any, default: Any) -> bool:
     return isinstance(value, _PLAIN) and value == default
 
 
-def _arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
+def arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
     """Array leaves: numbers in lists are one array; integers stay such, wide and signed."""
 
     def is_leaf(x: Any) -> bool:
         numbers = (int, float, bool)
-        return isinstance(x, (list, tuple)) and all(isinstance(v, numbers) or is_leaf(v) for v in x)
+        is_list = isinstance(x, (list, tuple)) and not hasattr(x, "_fields")
+        return is_list and all(isinstance(v, numbers) or is_leaf(v) for v in x)
 
     def convert(x: Any) -> Array:
         if labels:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax.core import check
-from lossjax.core.types import Array, Axis, Reduction
+from lossjax.core.types import AXIS_TYPES, Array, Axis, Reduction
 from lossjax.math.fusion import apart
 
 
@@ -103,14 +103,17 @@ def alive(where: str, shape: tuple[int, ...], weight: Array | None, mask: Array 
 
 
 def entries(
-    alive: Array, shape: tuple[int, ...], axis: Axis, like: tuple[int, ...] | None = None
+    alive: Array, shape: tuple[int, ...], axis: Any, like: tuple[int, ...] | None = None
 ) -> Array | None:
     """`alive`, of each value, as it stands over the entries of an input of this shape.
 
     Values are without the axes `axis` of the inputs, or have their leading axes; an input is
     broadcast to the shape `like` first. An entry of it counts where any of the values counts
-    that it reaches. None where values and inputs do not fit so.
+    that it reaches. Of an input with axes of its own values have the samples alone in common, its
+    first axes. None where not even these fit.
     """
+    if not isinstance(axis, AXIS_TYPES):  # a hyperparameter that has this name
+        axis = -1
     like = shape if like is None else like
     axes = tuple(range(len(like))) if axis is None else np.atleast_1d(axis).tolist()
     reduced = {a % len(like) for a in axes if -len(like) <= a < len(like)}
@@ -118,6 +121,8 @@ def entries(
         rows = jnp.expand_dims(alive, tuple(sorted(reduced)))
     elif alive.shape == like[: alive.ndim] or _fits(alive.shape, like):
         rows = leading(alive, len(like))
+    elif shared := _shared(alive.shape, like):
+        rows = leading(jnp.any(alive, tuple(range(shared, alive.ndim))), len(like))
     else:
         return None
     before = len(like) - len(shape)
@@ -152,13 +157,13 @@ def _is_float(x: Array) -> bool:
 
 def who_counts(where: str, inputs: Inputs) -> Array:
     """Which samples exist for the others: a weight of 0 takes out those that are not finite."""
-    leaves = jax.tree.leaves(inputs.y_pred)
-    shape = leaves[0].shape[:1]
+    shape = jax.tree.leaves(inputs.y_pred)[0].shape[:1]
+    leaves = [x for x in jax.tree.leaves(inputs[:2]) if _is_float(x) and x.shape[:1] == shape]
     found = jnp.ones(shape, bool)
     if inputs.mask is not None:
         found &= alive(where, shape, None, inputs.mask)
     if inputs.weight is not None:
-        finite = [jnp.isfinite(x).all(tuple(range(1, x.ndim))) for x in leaves if _is_float(x)]
+        finite = [jnp.isfinite(x).all(tuple(range(1, x.ndim))) for x in leaves]
         found &= functools.reduce(jnp.logical_and, finite) | alive(
             where, shape, inputs.weight, inputs.mask
         )
@@ -168,6 +173,12 @@ def who_counts(where: str, inputs: Inputs) -> Array:
 def _fits(shape: tuple[int, ...], like: tuple[int, ...]) -> bool:
     """Axes that were reduced have been kept with size 1."""
     return len(shape) == len(like) and all(n in (1, m) for n, m in zip(shape, like, strict=True))
+
+
+def _shared(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    """How many of the first axes are equal."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (n, m) in pairs if n != m), min(len(a), len(b)))
 
 
 def leading(rows: Array, ndim: int) -> Array:

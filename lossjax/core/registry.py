@@ -2,8 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lossjax.core import domain as domains
@@ -26,8 +25,6 @@ class Declared(NamedTuple):
     # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
     # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
     couples: str | None = None
-    # The arrays of `y_pred`, where it is a tuple of several: whether each has a row a sample.
-    predicted: Mapping[str, bool] = MappingProxyType({})
 
 
 def declaration(cls: Any) -> tuple[Declared, dict[str, Any]]:

@@ -32,6 +32,7 @@ class Case:
     y_true: np.ndarray
     y_pred: np.ndarray
     seen: np.ndarray
+    packed: bool = False  # the columns of one array, or of both, are those of several
     traced: list[Any] = dataclasses.field(default_factory=list)  # what `jitted` compiled for
 
     def rows(self, index: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -136,14 +137,14 @@ class Case:
     def is_distribution(self) -> bool:
         """Whether the predictions of a sample sum to 1."""
         p = self.y_pred
-        wide = self.is_probability and p.ndim > 1 and p.shape[-1] > 1
+        wide = self.is_probability and not self.packed and p.ndim > 1 and p.shape[-1] > 1
         return wide and bool(np.allclose(np.sum(p, -1, dtype=float), 1, atol=1e-3))
 
     @property
     def is_paired(self) -> bool:
         """Whether truth and prediction are alike: floats of one shape."""
         floating = jnp.issubdtype(self.y_true.dtype, jnp.floating)
-        return floating and self.y_true.shape == self.y_pred.shape
+        return floating and not self.packed and self.y_true.shape == self.y_pred.shape
 
 
 def rows(y_true: Any, y_pred: Any, index: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax.core.config import resolved
+from lossjax.core.domain import Domain
 from lossjax.inspect import _subject
 from lossjax.inspect._case import attempt, where
 from lossjax.inspect._table import Shown, Table, number
@@ -64,7 +65,7 @@ class Comparison(Shown):
 
 
 def compare(
-    a: Any, b: Any, y_true: Any = None, y_pred: Any = None, *, domain: str | None = None
+    a: Any, b: Any, y_true: Any = None, y_pred: Any = None, *, domain: str | Domain | None = None
 ) -> Comparison:
     """The largest difference between two losses on the same data, where, and in ulps.
 

@@ -11,8 +11,10 @@ from jax import numpy as jnp
 
 from lossjax.core.check import array
 from lossjax.core.config import resolved
+from lossjax.core.domain import Domain
 from lossjax.inspect import _subject, probes
 from lossjax.inspect._case import Case, attempt, differ, is_finite, raised, rows, where
+from lossjax.inspect._packed import Packing, is_packable, packed
 from lossjax.inspect._report import Finding, Report
 from lossjax.inspect._table import progress
 
@@ -20,14 +22,15 @@ MANY = 1024  # samples that all questions are asked of; the others are looked at
 
 
 def check(
-    loss: Any, y_true: Any = None, y_pred: Any = None, *, domain: str | None = None
+    loss: Any, y_true: Any = None, y_pred: Any = None, *, domain: str | Domain | None = None
 ) -> Report:
     """What goes wrong with a loss: shapes, broadcasting, derivatives, edges, precision, masks.
 
     `loss` is a `Loss`, the name of one or a function (y_true, y_pred) -> values per sample.
-    `y_true` and `y_pred` are single arrays with the samples along axis 0, 2 at least. Without
-    them some are generated for what the loss takes, or for `domain`, one of
-    `lossjax.testing.DOMAINS`; for a function of which nothing is known, of the first domain on
+    `y_true` and `y_pred` are arrays, or pytrees of arrays, with the samples along axis 0, 2 at
+    least; several arrays are asked of as the columns of one, which the report names. Without
+    them some are generated for what the loss takes, or for `domain`, a `Domain` or the name of one
+    of `lossjax.testing.DOMAINS`; for a function of which nothing is known, of the first domain on
     which it is finite. Edges follow the predictions: probabilities where all lie in [0, 1].
     Of more than 1024 samples the first 1024 are asked everything, the others whether value and
     gradient are finite. A terminal shows what is being asked.
@@ -42,31 +45,46 @@ def check(
     """
     found = resolved("check", loss)
     y_true, y_pred, source = _subject.data("check", found, y_true, y_pred, domain)
-    _single(y_pred)
+    name = _subject.name_of(found)
+    packings = [None if _is_single(x) else Packing(x) for x in (y_true, y_pred)]
+    if any(packings):
+        _rows(y_true, y_pred)
+        given = zip(("y_true", "y_pred"), packings, strict=True)
+        source += "".join(f"; {which} as columns {how}" for which, how in given if how)
+        found = packed(found, *packings)
+    y_true, y_pred = (
+        x if how is None else how.pack(x) for x, how in zip((y_true, y_pred), packings, strict=True)
+    )
     t, p = array("check", "y_true", y_true), array("check", "y_pred", y_pred)
     if not p.ndim or len(p) < 2:
         raise ValueError(f"check: y_pred needs 2 samples at least, got shape {p.shape}.")
     if not jnp.issubdtype(p.dtype, jnp.floating):
         p = p.astype(jnp.float32)
-    name = _subject.name_of(found)
     with warnings.catch_warnings(), progress(f"check {name}") as told:
         # Of the loss, about the unusual inputs that it is tried on.
         warnings.simplefilter("ignore")
-        findings = tuple(_findings(found, t, p, told))
+        findings = tuple(_findings(found, t, p, told, any(packings)))
     return Report(name, source, findings)
 
 
-def _single(y_pred: Any) -> None:
-    """`y_pred` is one array, not several, as that of a fused loss is."""
-    if isinstance(y_pred, (tuple, dict)):
+def _is_single(x: Any) -> bool:
+    """One array, or numbers in lists."""
+    return isinstance(x, list) or jax.tree_util.all_leaves([x])
+
+
+def _rows(y_true: Any, y_pred: Any) -> None:
+    """All arrays have a row a sample, as the kernel of a fused loss has not."""
+    if not is_packable(y_true, y_pred):
         raise TypeError(
-            f"check: y_pred must be a single array, got {type(y_pred).__name__}. Check a function "
-            f"of one array, with reduction=None: check(lambda y_true, hidden: loss(y_true, "
-            f"(hidden, kernel)), y_true, hidden)."
+            f"check: y_pred must be a single array, or several with a row a sample, got "
+            f"{type(y_pred).__name__}. Check a function of one array, with reduction=None: "
+            f"check(lambda y_true, hidden: loss(y_true, (hidden, kernel)), y_true, hidden)."
         )
 
 
-def _findings(loss: Any, t: Any, p: Any, told: Callable[[str], None]) -> Iterator[Finding]:
+def _findings(
+    loss: Any, t: Any, p: Any, told: Callable[[str], None], is_packed: bool
+) -> Iterator[Finding]:
     values = _subject.values_of(loss)
     t, p = np.asarray(t), np.asarray(p)
     yield from _data(t, p)
@@ -75,7 +93,9 @@ def _findings(loss: Any, t: Any, p: Any, told: Callable[[str], None]) -> Iterato
         return
     asked: tuple[Callable[[Case], Iterator[Finding]], ...] = probes.EAGER
     names = probes.is_swapped(loss)
-    if names:
+    if is_packed:  # truths and predictions are nothing alike
+        asked = tuple(probe for probe in asked if probe not in (probes.order, probes.broadcasting))
+    elif names:
         cause = f"The arguments are {names}; the other questions are asked with them turned round."
         yield Finding(probes.ORDER, "error", cause, probes.SWAP)
         values = functools.partial(_turned, values)
@@ -92,7 +112,7 @@ def _findings(loss: Any, t: Any, p: Any, told: Callable[[str], None]) -> Iterato
         cause = f"Returns {type(seen).__name__}, not an array."
         yield Finding("call", "error", cause, "Return one array: the values per sample.")
         return
-    case = Case(loss, values, *few, np.asarray(seen))
+    case = Case(loss, values, *few, np.asarray(seen), is_packed)
     if differ(attempt(values, *few)[0], case.seen):
         cause = "Two calls with the same data give different values."
         fix = "Remove what changes from call to call: random numbers, counters, global state."

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 from lossjax.core import reduce
 from lossjax.core.config import resolved
+from lossjax.core.domain import Domain
 from lossjax.core.loss import Loss
 from lossjax.core.types import Input, Reduction
 from lossjax.inspect import _subject
@@ -104,9 +105,10 @@ class Explanation(Shown):
             "gradient": self.gradient,
         }
         return {
-            name: x
-            for name, x in found.items()
-            if isinstance(x, np.ndarray) and x.shape[: len(shape)] == shape
+            name + jax.tree_util.keystr(path): x
+            for name, tree in found.items()
+            for path, x in jax.tree_util.tree_leaves_with_path(tree)
+            if x.shape[: len(shape)] == shape
         }
 
     def _samples(self) -> Table:
@@ -144,14 +146,15 @@ def explain(
     sample_weight: Input | None = None,
     mask: Input | None = None,
     *,
-    domain: str | None = None,
+    domain: str | Domain | None = None,
 ) -> Explanation:
     """How the number comes about: inputs, values, weights, numerator, denominator, gradient.
 
     `loss` is a `Loss`, the name of one or a function (y_true, y_pred) -> values per sample, whose
     values are then reduced as those of a `Loss` with the default reduction. Arguments are those
     of a call of a `Loss`, whose shapes they have and whose errors it raises. Without data, some
-    are generated for what the loss takes, or for `domain`, one of `lossjax.testing.DOMAINS`.
+    are generated for what the loss takes, or for `domain`: a `Domain`, or the name of one of
+    `lossjax.testing.DOMAINS`.
 
     >>> from lossjax import inspect
     >>> found = inspect.explain("Huber", [[0.0], [0.0]], [[3.0], [1.0]], sample_weight=[1.0, 4.0])

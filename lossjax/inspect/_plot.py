@@ -2,18 +2,17 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax import losses
 from lossjax.core import check
 from lossjax.core.config import resolved
+from lossjax.core.domain import DOMAINS, REAL, Domain, Line, named
 from lossjax.core.loss import Loss
-from lossjax.core.texts import nearest
 from lossjax.core.types import Array, Input
 from lossjax.inspect import _picture, _subject
 from lossjax.inspect._case import raised
@@ -26,115 +25,28 @@ POLE = 3  # an end is cut off that lies so many times the spread of the curves o
 NAMED = 5  # samples that are named in a picture
 
 
-class Line(NamedTuple):
-    """One sample whose prediction depends on one number x.
-
-    `inputs` makes (y_true, y_pred), with a batch axis, of x; the value is that of the first
-    sample.
-    """
-
-    label: str
-    axis: str
-    low: float
-    high: float
-    inputs: Callable[[Array], tuple[Any, Any]]
-
-
-def _of_truth(truth: float, axis: str, low: float, high: float) -> Line:
-    def inputs(x: Array) -> tuple[Any, Any]:
-        return jnp.full((1, 1), truth), x[None, None]
-
-    return Line(f"y_true = {truth:g}", axis, low, high, inputs)
-
-
-def _of_error(x: Array) -> tuple[Any, Any]:
-    """A true value that is not 0: some losses are relative to it."""
-    return jnp.ones((1, 1)), 1 + x[None, None]
-
-
-def _of_class(axis: str, low: float, high: float, one_hot: bool, share: bool) -> Line:
-    def inputs(x: Array) -> tuple[Any, Any]:
-        other = 1 - x if share else jnp.zeros_like(x)
-        truth = jnp.asarray([[1.0, 0.0]]) if one_hot else jnp.zeros(1, int)
-        return truth, jnp.stack([x, other])[None]
-
-    return Line("", axis, low, high, inputs)
-
-
-def _of_angle(x: Array) -> tuple[Any, Any]:
-    return jnp.asarray([[1.0, 0.0]]), jnp.stack([jnp.cos(x), jnp.sin(x)])[None]
-
-
-def _of_region(x: Array) -> tuple[Any, Any]:
-    """Two pixels, one inside the region and one outside; below 0 the first one is missed."""
-    return jnp.asarray([[1.0, 0.0]]), jnp.stack([1 + jnp.minimum(x, 0), jnp.maximum(x, 0)])[None]
-
-
-def _of_pair(x: Array) -> tuple[Any, Any]:
-    """An embedding, one of its class at the cosine x, and one of another class at right angles."""
-    rest, zero, one = jnp.sqrt(jnp.maximum(1 - x**2, 1e-12)), jnp.zeros_like(x), jnp.ones_like(x)
-    rows = [[one, zero, zero], [x, rest, zero], [zero, zero, one]]
-    return jnp.asarray([0, 0, 1]), jnp.stack([jnp.stack(row) for row in rows])
-
-
-def _of_step(x: Array) -> tuple[Any, Any]:
-    """One step of a sequence whose label is class 1, beside the blank."""
-    return jnp.ones((1, 1), int), jnp.stack([jnp.zeros_like(x), x])[None, None]
-
-
-def _of_hidden(x: Array) -> tuple[Any, Any]:
-    """A hidden state of one number, and a kernel that makes the logits x and 0 of it."""
-    return jnp.zeros(1, int), (jnp.ones((1, 1)), jnp.stack([x, jnp.zeros_like(x)])[None])
-
-
-_SHARE, _LOGIT = "probability of the true class", "logit of the true class, the other being 0"
-_LINES: dict[str, tuple[Line, ...]] = {
-    "real": (Line("", "error y_pred - y_true, y_true being 1", -3, 3, _of_error),),
-    "positive": (_of_truth(1.0, "y_pred, y_true being 1", 0.01, 4),),
-    "count": (_of_truth(2.0, "rate y_pred, the count being 2", 0.02, 8),),
-    "binary": tuple(_of_truth(t, "probability y_pred", 0.005, 0.995) for t in (1.0, 0.0)),
-    "region": (
-        Line("", "below 0: part missed; above 0: part in excess", -0.995, 0.995, _of_region),
-    ),
-    "binary logits": tuple(_of_truth(t, "logit y_pred", -6, 6) for t in (1.0, 0.0)),
-    "class": (_of_class(_SHARE, 0.005, 0.995, True, True),),
-    "distribution": (_of_class(_SHARE, 0.005, 0.995, True, True),),
-    "class logits": (_of_class(_LOGIT, -6, 6, True, False),),
-    "label": (_of_class(_SHARE, 0.005, 0.995, False, True),),
-    "label logits": (_of_class(_LOGIT, -6, 6, False, False),),
-    "sign": (_of_truth(1.0, "score y_pred, y_true being 1", -3, 3),),
-    "score": (_of_class("score of the true class, the other being 0", -3, 3, True, False),),
-    "embedding": (Line("", "cosine to the embedding of its class", -0.995, 0.995, _of_pair),),
-    "sequence": (Line("", "logit of the label in the only step", -6, 6, _of_step),),
-    "hidden": (Line("", _LOGIT, -6, 6, _of_hidden),),
-}
-_ANGLE = Line("", "angle between y_true and y_pred, in radians", -np.pi, np.pi, _of_angle)
-
-
-def plot(loss: Any, *, domain: str | None = None, **family: Sequence[float]) -> Any:
+def plot(loss: Any, *, domain: str | Domain | None = None, **family: Sequence[float]) -> Any:
     """Value, gradient and curvature of a loss over the error, the probability or the logit.
 
     `loss` is a `Loss`, a class of one, a name or a function. A hyperparameter may be given as a
     sequence of numbers, `plot("huber", delta=[0.5, 1, 2])`: a curve for each; several, of one
-    length, vary together. `domain`, one of `lossjax.testing.DOMAINS`, says what the loss takes;
-    known for the losses of lossjax, "real" for others. Derivatives are by the number on the
-    horizontal axis. Where a curve grows steeply towards an end of that axis, it is cut off, and
-    the title says from where to where it goes.
+    length, vary together. `domain`, a `Domain` or the name of one of `lossjax.testing.DOMAINS`,
+    says what the loss takes; known for the losses of lossjax, "real" for others. Derivatives are
+    by the number on the horizontal axis. Where a curve grows steeply towards an end of that axis,
+    it is cut off, and the title says from where to where it goes.
 
     Returns a matplotlib figure, which a notebook shows and `.savefig(path)` writes. Raises
-    ValueError for a domain without a curve, for sequences of unequal length and for a loss that
+    ValueError for a domain without curves, for sequences of unequal length and for a loss that
     cannot be computed there.
     """
     found = resolved("plot", loss)
-    domain = domain or _subject.domain_of(found) or "real"
-    if domain not in _LINES:
+    chosen = (_subject.domain_of(found) or REAL) if domain is None else named("plot", domain)
+    lines = chosen.curves
+    if not lines:
         raise ValueError(
-            f"plot: no curve for {_subject.name_of(found)}: domain must be one of "
-            f"{tuple(_LINES)}, got {domain!r}.{nearest(domain, _LINES)}"
+            f"plot: no curve for {_subject.name_of(found)}: the domain {chosen.name!r} has no "
+            f"`curves`. Pass domain=, one of {tuple(DOMAINS)[:4]} ..., or give it some."
         )
-    lines = _LINES[domain]
-    if isinstance(found, losses.CosineSimilarity) or found is losses.cosine_similarity:
-        lines = (_ANGLE,)
     members = list(_family(found, family))
     if len(members) > 1:
         lines = lines[:1]
@@ -230,7 +142,7 @@ def plot_batch(
     sample_weight: Input | None = None,
     mask: Input | None = None,
     *,
-    domain: str | None = None,
+    domain: str | Domain | None = None,
 ) -> Any:
     """The distribution of the values of a batch, and which samples carry loss and gradient.
 
@@ -241,14 +153,15 @@ def plot_batch(
     """
     found = explain(loss, y_true, y_pred, sample_weight, mask, domain=domain)
     terms = found.values if found.terms is None else found.terms
-    gradient = found.gradient
-    by_sample = isinstance(gradient, np.ndarray) and gradient.shape[: terms.ndim] == terms.shape
+    gradients = jax.tree.leaves(found.gradient)
+    by_sample = all(x.shape[: terms.ndim] == terms.shape for x in gradients)
     if not terms.ndim or not terms.size or not by_sample:
         raise ValueError(
             f"plot_batch: {found.name} must give one value per sample, got values of shape "
-            f"{found.values.shape} for y_pred {np.shape(gradient)}."
+            f"{found.values.shape} for y_pred {' and '.join(str(x.shape) for x in gradients)}."
         )
-    slopes = np.sqrt(np.sum(np.square(gradient.reshape(terms.size, -1), dtype=float), axis=-1))
+    entries = np.concatenate([x.reshape(terms.size, -1) for x in gradients], -1)
+    slopes = np.sqrt(np.sum(np.square(entries, dtype=float), axis=-1))
     sizes = np.abs(terms).ravel().astype(float)
     title = f"{found.name}: {terms.size} samples on {found.given.split(':')[0]}"
     figure, (values, shares, both) = _picture.panels(title, 3)

@@ -8,14 +8,15 @@ import jax
 import numpy as np
 
 from lossjax import testing
-from lossjax.core import check
-from lossjax.core.domain import REAL
+from lossjax.core.domain import DOMAINS, REAL, Domain, named
 from lossjax.core.loss import Loss, static
 from lossjax.core.registry import class_of, first_paragraph
 from lossjax.core.types import Reduction
 
 # Tried in turn for a function of which nothing is known.
-_GUESSES = ("real", "binary", "distribution", "label logits", "label")
+_GUESSES = tuple(
+    DOMAINS[name] for name in ("real", "binary", "distribution", "label logits", "label")
+)
 
 
 class _Function(Loss):
@@ -52,39 +53,37 @@ def values_of(loss: Any) -> Callable[[Any, Any], Any]:
     return lambda y_true, y_pred: unreduced(y_true, y_pred)
 
 
-def domain_of(loss: Any) -> str | None:
-    """The kind of inputs that a loss of lossjax takes, a key of `lossjax.testing.DOMAINS`."""
+def domain_of(loss: Any) -> Domain | None:
+    """The kind of inputs that a loss takes, as far as it says so."""
     if isinstance(loss, _Function):
         loss = loss.function
     if isinstance(loss, Loss):
         own = loss._declared.domain is not REAL or type(loss).__module__.startswith(
             "lossjax.losses"
         )
-        return testing.domain_of(loss).name if own else None
+        return testing.domain_of(loss) if own else None
     cls = class_of(loss)
-    return None if cls is None else testing.domain_of(cls).name
+    return None if cls is None else testing.domain_of(cls)
 
 
 def data(
-    where: str, loss: Any, y_true: Any, y_pred: Any, domain: str | None
+    where: str, loss: Any, y_true: Any, y_pred: Any, domain: str | Domain | None
 ) -> tuple[Any, Any, str]:
     """(y_true, y_pred, where they come from): the caller's, or generated for the domain."""
     if (y_true is None) != (y_pred is None):
         raise ValueError(f"{where}: give y_true and y_pred, or neither to have them generated.")
     if y_true is not None:
         return y_true, y_pred, "the data given"
-    if domain is not None:
-        check.choice(where, "domain", domain, tuple(testing.DOMAINS))
-    domain = domain or domain_of(loss)
-    for guess in (domain,) if domain else _GUESSES:
-        if guess == "hidden":
+    found = domain_of(loss) if domain is None else named(where, domain)
+    for guess in (found,) if found else _GUESSES:
+        if guess.predicted:
             raise ValueError(
                 f"{where}: no data can be generated for {name_of(loss)}. Give y_true and y_pred."
             )
         pair = testing.draw(guess)
-        if domain or _is_finite(values_of(loss), *pair):
-            return *pair, f"generated data of the domain {guess!r}"
-    return *testing.draw("real"), "generated data of the domain 'real'"
+        if found or _is_finite(values_of(loss), *pair):
+            return *pair, f"generated data of the domain {guess.name!r}"
+    return *testing.draw(REAL), f"generated data of the domain {REAL.name!r}"
 
 
 def _is_finite(values: Callable[..., Any], y_true: Any, y_pred: Any) -> bool:
@@ -97,4 +96,4 @@ def _is_finite(values: Callable[..., Any], y_true: Any, y_pred: Any) -> bool:
 
 def first_lines(loss: Any) -> str:
     """The formula of a documented loss: the first paragraph of its docstring."""
-    return first_paragraph(getattr(type(loss), "fn", loss) if isinstance(loss, Loss) else loss)
+    return first_paragraph((loss._declared.fn if isinstance(loss, Loss) else None) or loss)

@@ -35,6 +35,7 @@ class CosineSimilarity(Loss):
     fn = cosine_similarity
     couples = "none"
     aliases = ("cosine_proximity",)
+    domain = "direction"
     axis: Axis = static(default=-1, types=AXIS_TYPES)
 
 

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from types import MappingProxyType, NoneType
+from types import NoneType
 from typing import Any
 
 import jax
@@ -29,7 +29,6 @@ class LinearCrossEntropy(Loss):
     fn = linear_cross_entropy
     aliases = ("linear_cross_entropy",)
     domain = "hidden"
-    predicted = MappingProxyType({"hidden": True, "kernel": False, "bias": False})
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)")
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -49,7 +48,7 @@ class LinearCrossEntropy(Loss):
         return inputs  # its own function knows what a token that does not count may hold
 
     def call(self, y_true: Any, y_pred: Any) -> Array:
-        check.several(type(self).__name__, y_pred, tuple(self._declared.predicted))
+        check.several(type(self).__name__, y_pred, self._declared.domain.predicted)
         return linear_cross_entropy(y_true, *y_pred, **self.hyperparameters(), reduction=None)
 
     def __call__(
@@ -90,7 +89,7 @@ class LinearCrossEntropy(Loss):
         sample_weight: Input | None,
         mask: Input | None,
     ) -> Any:
-        check.several(type(self).__name__, y_pred, tuple(self._declared.predicted))
+        check.several(type(self).__name__, y_pred, self._declared.domain.predicted)
         with jax.named_scope(self.name):
             return f(
                 y_true,

@@ -361,7 +361,7 @@ class Objective:
         """The same in one structure, in which each output is an array, or what one loss takes."""
         tree = self._tree(y_pred)
         outputs = joined(tree, y_pred)
-        y_true = joined_truth(tree, self._ordered(named(y_true, y_pred), outputs))
+        y_true = joined_truth(tree, self._ordered(named(y_true, y_pred, tree), outputs))
         return Compared(y_true, outputs, named(sample_weight, y_pred), named(mask, y_pred))
 
     def compared(self, *trees: Any) -> Iterator[tuple[Loss, Compared]]:
@@ -430,6 +430,7 @@ class Objective:
                 "Objective: `class_weight` and `sample_weight` cannot both be given. Multiply "
                 "the weights of the samples by those of their classes."
             )
+        check.single_truth(loss, here.y_true)
         t, shape = jnp.asarray(here.y_true), jnp.shape(jax.tree.leaves(here.y_pred)[0])
         number = jnp.round(check.class_column(loss, t, shape)).astype(jnp.int32)
         classes = jnp.array(list(self.class_weight), jnp.int32)

@@ -26,7 +26,7 @@ class Leaf(NamedTuple):
 class Several:
     """The arrays that are one output, or its truth, for a loss that takes several: a leaf."""
 
-    def __init__(self, arrays: tuple[Any, ...]) -> None:
+    def __init__(self, arrays: Any) -> None:
         self.arrays = arrays
 
 
@@ -72,11 +72,15 @@ def _is_numbers(tree: Any) -> bool:
 
 def joined(tree: Any, y_pred: Any) -> Any:
     """`y_pred` with dicts for named tuples, and in one piece the arrays that one loss takes."""
+    if _is_whole(tree, 1, y_pred):
+        return Several(y_pred)
     if (cls := _takes_several(tree)) is not None:
         if isinstance(y_pred, (list, tuple)) and not any(map(is_nested, y_pred)):
             return Several(tuple(y_pred))
-        if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(cls._declared.predicted):
-            check.several(cls.__name__, y_pred, tuple(cls._declared.predicted))
+        if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(
+            cls._declared.domain.predicted
+        ):
+            check.several(cls.__name__, y_pred, cls._declared.domain.predicted)
     if is_named(y_pred) and isinstance(tree, list) and len(tree) == len(y_pred):
         tree = dict(zip(y_pred._fields, tree, strict=True))
     y_pred = _as_dict(y_pred)
@@ -90,12 +94,17 @@ def joined(tree: Any, y_pred: Any) -> Any:
 def joined_truth(tree: Any, y_true: Any) -> Any:
     """`y_true`, in one piece where the loss of the only output takes labels and their lengths."""
     cls = _class(tree)
-    is_sequence = cls is not None and cls._declared.domain.name == "sequence"
+    is_sequence = cls is not None and cls._declared.domain.in_steps
     return Several(tuple(y_true)) if is_sequence and is_nested(y_true) else y_true
 
 
-def named(tree: Any, y_pred: Any) -> Any:
-    """`tree` with dicts for named tuples; where `y_pred` has one, a plain tuple has its order."""
+def named(tree: Any, y_pred: Any, losses: Any = None) -> Any:
+    """`tree` with dicts for named tuples; where `y_pred` has one, a plain tuple has its order.
+
+    In one piece is what one of `losses` takes for its truth.
+    """
+    if _is_whole(losses, 0, tree):
+        return Several(tree)
     if not is_nested(tree):
         return tree
     below = _as_dict(y_pred)
@@ -103,8 +112,19 @@ def named(tree: Any, y_pred: Any) -> Any:
         tree = dict(zip(below, tree, strict=True))
     tree = _as_dict(tree)
     if isinstance(tree, Mapping):
-        return {k: named(v, _below(below, k)) for k, v in tree.items()}
-    return [named(v, _below(below, i)) for i, v in enumerate(tree)]
+        return {k: named(v, _below(below, k), _below(losses, k)) for k, v in tree.items()}
+    return [named(v, _below(below, i), _below(losses, i)) for i, v in enumerate(tree)]
+
+
+def _is_whole(tree: Any, which: int, arrays: Any) -> bool:
+    """Whether a loss, or each of several of one output, takes these arrays at once.
+
+    `which` is 0 for truths, 1 for predictions.
+    """
+    if isinstance(tree, list):
+        return bool(tree) and all(_is_whole(child, which, arrays) for child in tree)
+    cls = _class(tree)
+    return cls is not None and cls._declared.domain.takes(which, arrays)
 
 
 def is_named(tree: Any) -> bool:
@@ -130,7 +150,7 @@ def _takes_several(tree: Any) -> type[Loss] | None:
         each = [_takes_several(child) for child in tree]
         return each[0] if each and all(each) else None
     cls = _class(tree)
-    return cls if cls is not None and cls._declared.predicted else None
+    return cls if cls is not None and cls._declared.domain.predicted else None
 
 
 def _class(tree: Any) -> type[Loss] | None:

@@ -15,7 +15,7 @@ def sample(
 ) -> tuple[Any, Any]:
     """Random (y_true, y_pred) that suit `loss`: float32, labels as integers.
 
-    `shape` is that of `y_pred`, by default (8, 5), or (4, 6, 5) for sequences.
+    `shape` is that of `y_pred`, by default that of the domain: (8, 5), or (4, 6, 5) for sequences.
 
     >>> from lossjax import losses
     >>> y_true, y_pred = sample(losses.SparseCategoricalCrossentropy)
@@ -26,15 +26,14 @@ def sample(
 
 
 def domain_of(loss: Loss | type[Loss]) -> Domain:
-    """Which of `DOMAINS` has the inputs that `loss` takes."""
-    domain = loss._declared.domain
-    return domain.logits if domain.logits and getattr(loss, "from_logits", False) else domain
+    """What inputs `loss` takes: its domain, or that of logits."""
+    return loss._declared.domain.of(loss)
 
 
 def draw(
     domain: str | Domain, shape: tuple[int, ...] | None = None, seed: int = 0
 ) -> tuple[Any, Any]:
-    """As `sample`, for a domain or the name of one of `DOMAINS`."""
+    """As `sample`, for a `Domain` or the name of one of `DOMAINS`."""
     domain = domains.named("draw", domain)
     drawn = domain.draw(np.random.default_rng(seed), domain.shape if shape is None else shape)
     return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float64 else x, drawn)

@@ -123,9 +123,8 @@ def _arrays(where: str, field: str, tree: Any) -> Any:
 def _is_written_out(x: Any) -> bool:
     """Numbers in lists, which are one array; or what somebody took for such, as strings."""
     plain = (int, float, complex, str, bytes)
-    return isinstance(x, (list, tuple)) and all(
-        isinstance(v, plain) or _is_written_out(v) for v in x
-    )
+    is_list = isinstance(x, (list, tuple)) and not hasattr(x, "_fields")
+    return is_list and all(isinstance(v, plain) or _is_written_out(v) for v in x)
 
 
 def _array(where: str, field: str, name: str, leaf: Any) -> Any:

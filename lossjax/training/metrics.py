@@ -44,15 +44,6 @@ _EXPLICIT = {
     "sparse_top_k_categorical_accuracy": "sparse",
 }
 _STANDARD = ("accuracy", "acc", "top_5_accuracy", "perplexity", *_EXPLICIT)
-# Losses whose labels can be compared in one way alone; for others the shapes decide, as in Keras.
-_KIND_OF_DOMAIN = {
-    "binary": "binary",
-    "sign": "binary",
-    "class": "categorical",
-    "distribution": "categorical",
-    "score": "categorical",
-    "label": "sparse",
-}
 
 
 @jax.tree_util.register_dataclass
@@ -256,12 +247,12 @@ def _loss(metric: Any, of_output: Loss | None, here: Compared) -> Loss:
     """What is to be reduced for a metric of an output that has this loss."""
     if not _is_standard(metric):
         return resolve(metric, here.y_true, here.y_pred)
-    domain = of_output._declared.domain.name if of_output else "real"
-    if domain in ("sequence", "embedding"):
+    domain = (of_output or Loss)._declared.domain
+    if domain.accuracy is None or domain.is_nested:
         raise ValueError(
             f"metrics: {metric!r} means nothing for an output of {type(of_output).__name__}."
         )
-    kind = _EXPLICIT.get(metric) or _KIND_OF_DOMAIN.get(domain)
+    kind = _EXPLICIT.get(metric) or domain.accuracy
     kind = kind or crossentropy(jnp.shape(here.y_true), jnp.shape(here.y_pred)).split("_")[0]
     axis = getattr(of_output, "axis", -1)
     how: dict[str, Any] = {"axis": axis if isinstance(axis, int) else -1}
@@ -270,8 +261,7 @@ def _loss(metric: Any, of_output: Loss | None, here: Compared) -> Loss:
     from_logits = getattr(of_output, "from_logits", False)
     if metric == "perplexity":
         return _KINDS[kind](from_logits=from_logits, **how)
-    is_sign = domain == "sign"
-    how |= {"edge": 0.0 if from_logits or is_sign else 0.5, "truth": 0.0 if is_sign else 0.5}
+    how |= {"edge": 0.0 if from_logits else domain.middle, "truth": domain.middle}
     return _Accuracy(kind=kind, best=_best_of(metric), **how)
 
 

@@ -82,7 +82,9 @@ class Truth:
 
 def _look(where: str, name: str, labels: _Labels) -> None:
     y, loss, here = _on_host(labels.y), labels.loss, labels.here
-    classes = None if y is None or not y.size else _classes(loss, y, here.y_pred)
+    domain = loss._declared.domain
+    known = None if y is None or not y.size or domain.classes is None else domain.classes
+    classes = None if known is None else known(loss, y, here.y_pred)
     if y is None or classes is None or (classes.start <= y.min() and y.max() < classes.stop):
         return
     whole = np.trunc(y)  # as losses take them
@@ -102,20 +104,6 @@ def _look(where: str, name: str, labels: _Labels) -> None:
         raise ValueError(f"{where}: {name} holds {_problem(loss, y, at, classes)}")
 
 
-def _classes(loss: Loss, y: np.ndarray, y_pred: Any) -> range | None:
-    """The class numbers that there are; None where `y` holds something else."""
-    if loss._declared.domain.name == "embedding":  # compared with each other alone
-        limits = np.iinfo(_held())
-        return range(int(limits.min), int(limits.max) + 1)
-    if loss._declared.domain.name == "hidden":
-        is_targets = jax.numpy.issubdtype(y.dtype, np.floating)
-        kernel = y_pred[1].shape
-        return None if is_targets else range(kernel[getattr(loss, "kernel_layout", "dv") == "dv"])
-    axis = getattr(loss, "axis", -1)
-    is_one_hot = y.ndim == y_pred.ndim and y.shape[axis] != 1
-    return None if is_one_hot else range(y_pred.shape[axis])
-
-
 def _on_host(a: Any) -> np.ndarray | None:
     """None for what is on an accelerator: to look at it would mean to wait for it."""
     if isinstance(a, jax.Array):
@@ -126,13 +114,14 @@ def _on_host(a: Any) -> np.ndarray | None:
 
 def _over(counts: np.ndarray, y: np.ndarray, loss: Loss, y_pred: Any) -> np.ndarray:
     """Which labels count, from one entry for each, for each row, or for each step of a sequence."""
-    if loss._declared.domain.name == "sequence":  # where there is no step there is no sample
+    if loss._declared.domain.in_steps:  # where there is no step there is no sample
         return np.broadcast_to(counts.reshape(len(y), -1).any(-1, keepdims=True), y.shape)
     shift, shape = getattr(loss, "shift", 0), y.shape
     if shift and counts.shape[-1] == shape[-1] - shift:
         counts = np.concatenate([np.zeros_like(y[..., :shift], bool), counts], -1)
-    if loss._declared.domain.name == "label" and y.ndim == y_pred.ndim:  # a class axis of size 1
-        shape = y.squeeze(getattr(loss, "axis", -1)).shape
+    axis = getattr(loss, "axis", -1)
+    if y.ndim == jax.tree.leaves(y_pred)[0].ndim and y.shape[axis] == 1:  # of the classes
+        shape = y.squeeze(axis).shape
     while counts.ndim > len(shape) and counts.shape[-1] == 1:
         counts = counts[..., 0]
     counts = counts.reshape(counts.shape + (1,) * (len(shape) - counts.ndim))
@@ -141,14 +130,12 @@ def _over(counts: np.ndarray, y: np.ndarray, loss: Loss, y_pred: Any) -> np.ndar
 
 def _problem(loss: Loss, y: np.ndarray, at: tuple[int, ...], classes: range) -> str:
     found = f"{y[at]} at {list(at)}, "
-    if loss._declared.domain.name == "embedding":
-        return (
-            f"{found}which JAX's integers do not hold. Number the classes: "
-            f"classes, numbers = np.unique(y, return_inverse=True)."
-        )
+    advice = loss._declared.domain.wrong_class
+    if classes.start < 0:
+        return f"{found}which JAX's integers do not hold. {advice}"
     found += f"but the output has {len(classes)} classes, 0 to {classes[-1]}. "
-    if loss._declared.domain.name == "sequence":
-        return f"{found}Class 0 is the blank, and fills short rows up."
+    if advice:
+        return f"{found}{advice}"
     if y[at] == len(classes) and y.min() > 0:
         return f"{found}If labels count from 1, pass y - 1."
     if not hasattr(loss, "ignore_class") or not abs(y[at]) < 2**31:

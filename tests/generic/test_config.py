@@ -15,7 +15,8 @@ import pytest
 from jax import numpy as jnp
 
 import keras
-from cases import CASES, VARIANTS, variant_id
+import lossjax
+from cases import CASES, ROWS, VARIANTS, variant_id
 from lossjax import losses, testing
 from lossjax.core.registry import registry
 
@@ -38,35 +39,36 @@ def test_round_trip_is_lossless(case, config):
             chex.assert_trees_all_equal(revived, loss)
 
 
-@variants
+@pytest.mark.parametrize(
+    ("case", "config"), [(c, config) for c, config in VARIANTS if c.twin], ids=variant_id
+)
 def test_keras_reads_ours_and_we_read_keras(case, config):
-    y_true, y_pred = testing.sample(case.loss(**config))
     ours = case.loss(**config, reduction="sum", name="mine")
-    theirs = keras.saving.deserialize_keras_object(losses.serialize(ours))
-    assert type(theirs) is getattr(keras.losses, case.loss.__name__)
-    assert (theirs.name, theirs.reduction) == ("mine", "sum")
-    want = ours(y_true, y_pred)
-    chex.assert_trees_all_close(theirs(y_true, y_pred), want, rtol=1e-5, atol=1e-5)
+    theirs = case.twin(**config, reduction="sum", name="mine")
+    read = keras.saving.deserialize_keras_object(losses.serialize(ours))
+    assert type(read) is case.twin
+    assert (read.name, read.reduction) == ("mine", "sum")
+    # What Keras calls its function with; 3.15 leaves some of it out of its configs.
+    assert read.fn is theirs.fn
+    assert read._fn_kwargs.keys() == theirs._fn_kwargs.keys()
+    for key, value in theirs._fn_kwargs.items():
+        np.testing.assert_allclose(read._fn_kwargs[key], value) if value else None
 
-    theirs = getattr(keras.losses, case.loss.__name__)(**config, reduction="sum", name="mine")
     back = losses.deserialize(json.loads(json.dumps(keras.saving.serialize_keras_object(theirs))))
     assert type(back) is case.loss
     assert (back.name, back.reduction) == ("mine", "sum")
-    lost = LOST_BY_KERAS.get(case.loss, ()) if theirs.get_config().keys() < KERAS_HEAD else ()
+    lost = case.lost_by_keras if theirs.get_config().keys() < KERAS_HEAD else ()
     for key in config.keys() - set(lost):
         np.testing.assert_allclose(getattr(back, key), getattr(ours, key))
 
 
-# Keras 3.15 leaves these out of its configs; its later versions write them.
-LOST_BY_KERAS = {losses.Huber: ("delta",), losses.CosineSimilarity: ("axis",)}
+# Of the losses whose later versions write what 3.15 leaves out.
 KERAS_HEAD = {"name", "reduction", "delta", "axis"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=variant_id)
+@pytest.mark.parametrize("case", [c for c in CASES if c.twin], ids=variant_id)
 def test_configs_have_the_keys_of_keras(case):
-    ours = case.loss().get_config()
-    theirs = getattr(keras.losses, case.loss.__name__)().get_config()
-    assert theirs.items() <= ours.items()
+    assert case.twin().get_config().items() <= case.loss().get_config().items()
 
 
 def test_arrays_are_kept():
@@ -106,12 +108,14 @@ def test_get():
     assert losses.get("mse") is losses.mean_squared_error
 
 
-@pytest.mark.parametrize("fn", [c.loss.fn for c in CASES], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "fn", [row.function for row in ROWS if row.function], ids=lambda f: f.__name__
+)
 def test_functions(fn):
     data = losses.serialize(fn)
     assert losses.deserialize(data) is fn
     assert losses.get(data) is fn
-    if fn is not losses.categorical_generalized_cross_entropy:  # Keras's `get` does not know it
+    if fn.__name__ in KERAS_IDENTIFIERS:
         assert keras.losses.deserialize(data) is getattr(keras.losses, fn.__name__)
         theirs = keras.losses.serialize(getattr(keras.losses, fn.__name__))
         assert losses.deserialize(theirs) is fn
@@ -334,36 +338,52 @@ def test_whatever_stands_in_a_field_is_refused_in_one_sentence(value):
                 assert getattr(made, field) == value
 
 
-RANGES = {
-    losses.Huber: {"delta": (0, np.inf)},
-    losses.BinaryFocalCrossentropy: {"alpha": (0, 1), "gamma": (0, 1e9)},
-    losses.CategoricalFocalCrossentropy: {"alpha": (0, 1e9), "gamma": (0, 1e9)},
-    losses.Tversky: {"alpha": (0, 1e9), "beta": (0, 1e9)},
-    losses.CategoricalGeneralizedCrossEntropy: {"q": (0.5, 0.75)},
-    losses.Circle: {"gamma": (0, 1e9), "margin": (-1e9, 1e9)},
-    losses.LinearCrossEntropy: {"class_weight": (0, 1e9), "soft_cap": (0.5, np.inf)},
-}
+def ranges():
+    """(row, name, interval) of every hyperparameter that has one."""
+    for row in ROWS:
+        for field in dataclasses.fields(row.loss):
+            if interval := field.metadata.get("interval"):
+                yield pytest.param(
+                    row, field.name, interval, id=f"{row.loss.__name__}-{field.name}"
+                )
 
 
-@pytest.mark.parametrize("loss", RANGES, ids=lambda cls: cls.__name__)
-def test_hyperparameters_have_ranges(loss):
-    """Every one in the class and in the function, and each entry of an array."""
-    y_true, y_pred = ([0], (np.ones((1, 2)), np.ones((2, 2))))
-    if loss is not losses.LinearCrossEntropy:
-        y_true, pred = testing.sample(loss)
-        y_pred = (pred,)
-    for name, (low, high) in RANGES[loss].items():
-        for right in (low, high, np.float32(low), np.array([low, high])):
-            made = loss(**{name: right})
-            np.testing.assert_allclose(getattr(made, name), right)
-        outside = [np.nan, -np.inf, *([low - 1] if low >= 0 else []), *([np.inf][: high < np.inf])]
-        for wrong in outside:
-            for given in (wrong, np.float32(wrong), [high, wrong], np.array([[low], [wrong]])):
-                match = re.escape(f"{name} must be in the interval ")
-                with pytest.raises(ValueError, match=f"{match}.*, got {str(wrong)[:4]}"):
-                    loss(**{name: given})
+def within_and_outside(interval):
+    """Numbers in it, its ends where they belong to it, and numbers that are not."""
+    low, high = (max(-1e9, min(float(end), 1e9)) for end in interval[1:-1].split(","))
+    inside = [low + 0.5 * min(high - low, 1), low / 2 + high / 2]
+    outside = [np.nan, -np.inf]
+    for end, beyond, belongs in ((low, -1, interval[0] == "["), (high, 1, interval[-1] == "]")):
+        if abs(end) == 1e9:
+            (inside if belongs else outside).append(np.copysign(np.inf, end))
+        else:
+            (inside if belongs else outside).append(end)
+            outside.append(end + beyond)
+    return inside, outside
+
+
+@pytest.mark.parametrize(("row", "name", "interval"), list(ranges()))
+def test_hyperparameters_have_ranges(row, name, interval):
+    """In the class and in the function, and each entry of an array."""
+    inside, outside = within_and_outside(interval)
+    for right in (*inside, np.float32(inside[0]), np.array(inside)):
+        np.testing.assert_allclose(getattr(row.loss(**{name: right}), name), right)
+    y_true, y_pred = testing.sample(row.loss)
+    y_pred = y_pred if row.loss._declared.domain.predicted else (y_pred,)
+    match = re.escape(f"{name} must be in the interval ")
+    for wrong in outside:
+        for given in (
+            wrong,
+            np.float32(wrong),
+            [inside[0], wrong],
+            np.array([[inside[0]], [wrong]]),
+        ):
+            with pytest.raises(ValueError, match=f"{match}.*, got {str(wrong)[:4]}"):
+                row.loss(**{name: given})
+            # The function of Keras's q takes what lies above 1 too.
+            if row.function and not (name == "q" and wrong >= 1):
                 with pytest.raises(ValueError, match=match):
-                    loss.fn(y_true, *y_pred, **{name: given})
+                    row.function(y_true, *y_pred, **{name: given})
 
 
 def test_choices_that_numpy_made_are_pythons():
@@ -390,6 +410,79 @@ def test_from_config_takes_dicts():
     for config in (None, 5, [("delta", 1.0)]):
         with pytest.raises(ValueError, match="Huber: need a dict as config, got"):
             losses.Huber.from_config(config)
+
+
+def test_what_keras_does_not_have_is_not_said_to_be_its_own():
+    data = losses.serialize(losses.LinearCrossEntropy(soft_cap=30.0))
+    assert (data["module"], data["registered_name"]) == ("lossjax.losses", "LinearCrossEntropy")
+    as_keras = {**data, "module": "keras.losses", "registered_name": None}
+    for same in (data, as_keras):
+        assert losses.deserialize(json.loads(json.dumps(same))).soft_cap == 30.0
+    known = {n for n, v in vars(keras.losses).items() if isinstance(v, type)} - {"Loss"}
+    own = {c.__name__ for c in registry.values() if isinstance(c, type) and c is not losses.Loss}
+    for name in sorted(own):
+        cls = registry[name]
+        if cls.__module__.startswith("lossjax."):
+            module = losses.serialize(cls())["module"]
+            assert module == ("keras.losses" if name in known else "lossjax.losses"), name
+
+
+class AnyNames(losses.Loss):
+    """Its hyperparameters are called as what a loss declares."""
+
+    couples = "none"
+    fn: float = 1.0
+    domain: float = 2.0
+    aliases: float = 3.0
+    predicted: float = 4.0
+    default_name: float = 5.0
+    cls: float = 6.0
+    where: float = 7.0
+    axis: float = 1.0
+
+    def call(self, y_true, y_pred):
+        factor = self.fn * self.domain * self.aliases * self.predicted * self.default_name
+        return jnp.mean(factor * self.cls * self.where * self.axis * (y_true - y_pred) ** 2, -1)
+
+
+class Couples(AnyNames):
+    """A subclass adds one more, and keeps what was declared."""
+
+    couples: float = 8.0
+
+
+def test_hyperparameters_may_have_any_name():
+    for loss in (AnyNames(fn=0.5, cls=2.0, domain=3.0), Couples(fn=0.5, couples=1.5)):
+        assert loss._declared.couples == "none"
+        assert loss._declared.fn is None
+        assert loss.name == ("couples" if isinstance(loss, Couples) else "any_names")
+        again = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
+        chex.assert_trees_all_equal(again, loss)
+        assert again([[0.0]], [[1.0]]) == loss([[0.0]], [[1.0]]) != 0
+        gradient = jax.grad(lambda loss: loss([[0.0]], [[1.0]]))(loss)
+        np.testing.assert_allclose(gradient.fn, loss([[0.0]], [[1.0]]) / loss.fn)
+        masked = jax.grad(lambda loss: loss([[0.0]] * 2, [[1.0], [np.nan]], mask=[1, 0]))(loss)
+        chex.assert_trees_all_close(masked, gradient, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["call", "total", "without", "get_config", "name", "dtype", "reduction"]
+)
+def test_words_of_every_loss_are_no_hyperparameters(name):
+    body = {"__annotations__": {name: float}, name: 1.0}
+    with pytest.raises(TypeError, match=f"Taken: '{name}' is a word of every loss"):
+        type("Taken", (losses.Loss,), body)
+    if name in ("name", "dtype", "reduction"):  # a default in the body would go unheard
+        with pytest.raises(TypeError, match=f"write `{name}: Any = lossjax.static"):
+            type("Taken", (losses.Loss,), {name: "sum"})
+    assert "Taken" not in registry
+
+
+def test_a_loss_may_have_another_default_reduction():
+    body = {"__annotations__": {"reduction": str}}
+    body["reduction"] = lossjax.static(default="sum", kw_only=True)
+    summed = type("_Summed", (losses.MeanSquaredError,), body)
+    assert summed()([[0.0], [0.0]], [[1.0], [1.0]]) == 2
 
 
 def test_what_cannot_be_serialized():

@@ -143,7 +143,7 @@ def test_at_the_edges(edge):
     """The value, and every derivative finite where the limit is."""
     name, config, y_true, y_pred, value, slope = edge
     loss = getattr(losses, name)(**config, reduction="sum")
-    labels = loss._declared.domain.name in ("label", "embedding", "sequence")
+    labels = loss._declared.domain.labelled
     y_true = jnp.asarray([y_true], jnp.int32 if labels else jnp.float32)
     y_pred = jnp.asarray([y_pred], jnp.float32)
 

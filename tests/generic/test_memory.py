@@ -10,19 +10,10 @@ from lossjax import losses, testing
 from lossjax.math.fusion import SMALL
 
 SHAPE = (512, 2048)
-# Losses over pairs or steps, whose arrays are not those of a row.
-OTHER = (losses.Circle, losses.CTC)
-# Arrays kept for the derivative, where more than the slope.
-KEPT = {
-    "CategoricalHinge": 3,
-    "MeanAbsolutePercentageError": 2,
-    "SparseCategoricalCrossentropy": 3,  # with ignore_class
-    "Tversky": 3,
-}
 
 rows = pytest.mark.parametrize(
     ("case", "config"),
-    [(c, k) for c, k in VARIANTS if c.loss not in OTHER and "axis" not in k and "alpha" not in k],
+    [(c, k) for c, k in VARIANTS if "axis" not in k and "alpha" not in k],
     ids=variant_id,
 )
 
@@ -34,31 +25,34 @@ def arguments(loss, shape=SHAPE):
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the bound is that of the CPU program")
 @rows
 def test_extra_memory_of_value_and_gradient(case, config):
+    if case.extra is None:
+        pytest.skip("its row has no `extra`")
     loss = case.loss(**config)
     y_true, y_pred = arguments(loss)
     program = jax.jit(jax.value_and_grad(lambda p, t: loss(t, p))).lower(y_pred, y_true).compile()
     percent = 100 * program.memory_analysis().temp_size_in_bytes / y_pred.nbytes
-    elementwise = case.loss.fn.__module__.endswith(("regression", "hinge", "segmentation"))
-    assert percent <= (2 if elementwise else 5)
+    assert percent <= case.extra
 
 
 @rows
 def test_residuals(case, config):
     """The derivative in y_pred keeps one array of its size, and what is as small as a row."""
+    if case.residuals is None:
+        pytest.skip("its row has no `residuals`")
     loss = case.loss(**config)
     y_true, y_pred = arguments(loss, (6, 7))
     _, pullback = jax.vjp(jax.jit(lambda p: loss(y_true, p)), y_pred)
     kept = [x for x in jax.tree.leaves(pullback) if np.size(x) >= y_pred.size]
-    assert len(kept) <= KEPT.get(case.loss.__name__, 1)
+    assert len(kept) <= case.residuals
 
 
 @rows
 def test_large_arrays_give_what_their_parts_give(case, config):
     """Programs of small arrays are others (`fusion.SMALL`); most tests have small arrays."""
+    if not case.any_rank:
+        pytest.skip("a value is not of one row alone")
     loss = case.loss(**config, reduction=None)
     y_true, y_pred = testing.sample(loss, (64, 4 * SMALL // 64))
-    if jax.eval_shape(loss, y_true, y_pred).shape == ():
-        pytest.skip("a loss of the whole batch")
     weigh = np.linspace(-1, 2, 64, dtype=np.float32)
 
     @jax.jit
@@ -78,17 +72,19 @@ def test_large_arrays_give_what_their_parts_give(case, config):
 @pytest.mark.parametrize("case", CASES, ids=variant_id)
 def test_nan_is_seen(case, rows):
     """Reductions of large arrays on CPU drop NaN from max and min that are written carelessly."""
-    if case.loss in OTHER:
+    if case.couples == "pairs" or case.loss._declared.domain.in_steps:
         pytest.skip("small arrays")
     loss = case.loss(reduction=None)
     y_true, y_pred = testing.sample(loss, (rows, 1024))
     y_pred[3, 5] = np.nan
-    if loss._declared.domain.name == "label":
+    if loss._declared.domain.accuracy == "sparse":
         y_true[3] = 5
     values = np.ravel(jax.jit(loss)(y_true, y_pred))
-    sample = 3 if values.size == rows else 0
-    assert np.isnan(values[sample])
-    assert np.isfinite(np.delete(values, sample)).all()
+    if case.couples != "none":
+        assert np.isnan(values).any()
+        return
+    assert np.isnan(values[3])
+    assert np.isfinite(np.delete(values, 3)).all()
 
 
 def test_integer_labels_make_no_one_hot():

@@ -119,7 +119,7 @@ def refuses(loss, t, p):
 def test_the_same_inside_every_transformation(case, config):
     """Value and gradient inside shard_map, vmap, scan and checkpoint are those outside."""
     loss = case.loss(**config)
-    t, p = testing.sample(loss, (4, 5, 3) if loss._declared.domain.name == "sequence" else (4, 5))
+    t, p = testing.sample(loss, (4, 5, 3) if loss._declared.domain.in_steps else (4, 5))
     weight = np.float32([1, 0, 2, 0.5]) if config.get("axis") != 0 else None
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
     rows = PartitionSpec("data")

@@ -43,9 +43,7 @@ def few(case):
 
 
 def sample(loss, seed):
-    return testing.sample(
-        loss, (SAMPLES, 6, 4) if loss._declared.domain.name == "sequence" else None, seed
-    )
+    return testing.sample(loss, (SAMPLES, 6, 4) if loss._declared.domain.in_steps else None, seed)
 
 
 def draw_weights(seed):

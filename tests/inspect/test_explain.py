@@ -96,5 +96,5 @@ def test_errors():
         inspect.explain("mse", [1.0])
     with pytest.raises(ValueError, match=r"LinearCrossEntropy.*Give y_true and y_pred"):
         inspect.explain(losses.LinearCrossEntropy())
-    with pytest.raises(ValueError, match="domain must be one of"):
+    with pytest.raises(ValueError, match="domain must be a Domain or one of"):
         inspect.explain("mse", domain="reel")

@@ -268,7 +268,7 @@ def test_errors():
     with pytest.raises(ValueError, match="2 samples at least"):
         inspect.check("mse", [[1.0]], [[1.0]])
     with pytest.raises(
-        TypeError, match=r"must be a single array, got tuple.*lambda y_true, hidden"
+        TypeError, match=r"must be a single array, or several .* got tuple.*lambda y_true, hidden"
     ):
         inspect.check(losses.LinearCrossEntropy(), [1], ([[1.0]], [[1.0, 2.0]]))
 

@@ -11,14 +11,29 @@ from jax import numpy as jnp
 from keras.src import backend
 
 import keras
-from cases import CASES, VARIANTS, Case, variant_id
+from cases import ROWS, VARIANTS, Case, variant_id
 from lossjax import losses, testing
 
 # Keras rounds 1 - p, log(1 + x) and its clips in float32; our rounding is elsewhere.
 ATOL = 2e-6
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
-variants = pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
+TWINS = [case for case in ROWS if case.twin]
+THEIRS = [(case, config) for case, config in VARIANTS if case.twin]
+variants = pytest.mark.parametrize(("case", "config"), THEIRS, ids=variant_id)
+
+
+def of_domains():
+    """All losses, the first of each domain also where time is short."""
+    found = set()
+    for case in TWINS:
+        domain = testing.domain_of(case.loss).name
+        marks = pytest.mark.thorough if domain in found else ()
+        found.add(domain)
+        yield pytest.param(case, marks=marks)
+
+
+each_domain = pytest.mark.parametrize("case", list(of_domains()), ids=variant_id)
 
 
 def value_and_gradients(loss, y_true, y_pred, **weights):
@@ -61,8 +76,7 @@ def their_config(case: Case, config):
 
 def job(case: Case, config, reduction="sum_over_batch_size", **weights):
     """The same loss of both libraries; Keras takes a mask as an attribute of `y_pred`."""
-    keras_class = getattr(keras.losses, case.loss.__name__)
-    theirs = keras_class(**their_config(case, config), reduction=reduction)
+    theirs = case.twin(**their_config(case, config), reduction=reduction)
 
     def masked(y_true, y_pred, sample_weight=None, mask=None):
         if mask is None:
@@ -92,45 +106,45 @@ def weights_and_mask(loss, y_true, y_pred):
 
 
 @variants
-def test_class(case, config):
-    y_true, y_pred = testing.sample(case.loss(**config))
-    w, m = weights_and_mask(case.loss(**config), y_true, y_pred)
+def test_class_and_function(case, config):
+    loss = case.loss(**config)
+    y_true, y_pred = testing.sample(loss)
+    w, m = weights_and_mask(loss, y_true, y_pred)
     jobs = [
         job(case, config, None),
-        job(case, config, sample_weight=w),
         job(case, config, "mean_with_sample_weight", sample_weight=w, mask=m),
     ]
+    if case.function is not None:
+        jobs.append(function_job(case, loss, config))
     assert_agree(jobs, y_true, y_pred, case.keras_rtol)
 
 
-def function_arguments(case: Case, config):
-    """`q` has no default in function form."""
-    q = {"q": 0.5} if case.loss is losses.CategoricalGeneralizedCrossEntropy else {}
-    return q | config
-
-
-@variants
-def test_function(case, config):
-    name = case.loss.fn.__name__
-    arguments = function_arguments(case, config)
-    y_true, y_pred = testing.sample(case.loss(**config))
+def function_job(case, loss, config):
+    """What has no default in function form is as in the class."""
+    name = case.function.__name__
+    needed = [
+        k
+        for k, p in inspect.signature(case.function).parameters.items()
+        if p.default is p.empty and not k.startswith("y_")
+    ]
 
     def theirs(y_true, y_pred, **arguments):
         return getattr(keras.losses, name)(y_true, y_pred, **their_config(case, arguments))
 
-    assert_agree([(case.loss.fn, theirs, arguments)], y_true, y_pred, case.keras_rtol)
+    return case.function, theirs, {k: getattr(loss, k) for k in needed} | config
 
 
 # Weights and masks do not know which loss they meet, but for these: one value per sample, a mask
 # of the loss's own (twice), a single value for the batch.
 WEIGHED = [
     (c, config)
-    for c, config in VARIANTS
+    for c, config in THEIRS
     if (c.loss in (losses.MeanSquaredError, losses.Circle, losses.Dice) and not config)
     or (c.loss is losses.SparseCategoricalCrossentropy and config == {"ignore_class": 1})
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("case", "config"), WEIGHED, ids=variant_id)
 @pytest.mark.parametrize("reduction", [r for r in REDUCTIONS if r not in ("mean", "none")])
 def test_every_weight_and_mask(case, config, reduction):
@@ -145,7 +159,8 @@ def test_every_weight_and_mask(case, config, reduction):
     assert_agree(jobs, y_true, y_pred, case.keras_rtol)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.any_rank], ids=variant_id)
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", [c for c in TWINS if c.any_rank], ids=variant_id)
 def test_weights_per_step(case):
     config = case.configs[-1]
     loss = case.loss(**config)
@@ -159,13 +174,13 @@ def test_weights_per_step(case):
     assert_agree(jobs, y_true, y_pred, case.keras_rtol)
 
 
-@pytest.mark.parametrize("case", CASES, ids=variant_id)
+@each_domain
 def test_dtypes(case):
     """Keras's class form casts every input to float32 first; we compute in it, and keep labels."""
     y_true, y_pred = testing.sample(case.loss)
     inputs = [jnp.asarray(y_pred).astype(d) for d in ("float16", "bfloat16", "float32")]
     inputs.append((jnp.asarray(y_pred) * 10).astype("int32"))
-    if case.loss not in (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy):
+    if case.domain != "class":  # both warn of labels that are no distribution
         inputs = [*inputs, inputs[-1] != 0]
     ours, theirs, _ = job(case, {})
     got = jax.jit(lambda: [ours(y_true, p) for p in inputs])()
@@ -177,13 +192,13 @@ def test_dtypes(case):
         chex.assert_trees_all_equal(rounded, got[2].astype(dtype))
 
 
-@pytest.mark.parametrize("case", CASES, ids=variant_id)
+@each_domain
 def test_empty_batch(case):
     y_true, y_pred = (x[:0] for x in testing.sample(case.loss))
     assert_agree([job(case, {}, r) for r in REDUCTIONS], y_true, y_pred, case.keras_rtol)
 
 
-ALIGNING = [c for c in CASES if c.domain in ("real", "positive")]
+ALIGNING = [c for c in TWINS if c.domain in ("real", "positive")]
 SHAPES = [
     ((2,), (2, 1)),
     ((2, 1), (2,)),
@@ -197,6 +212,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", ALIGNING, ids=variant_id)
 def test_ranks_are_aligned(case):
     rng = np.random.default_rng(0)
@@ -215,9 +231,10 @@ def test_ranks_are_aligned(case):
         chex.assert_trees_all_close(got, want, rtol=1e-5, atol=ATOL)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "case",
-    [c for c in CASES if c.any_rank and c.domain != "label"],
+    [c for c in TWINS if c.any_rank and c.domain != "label"],
     ids=variant_id,
 )
 def test_class_form_aligns_ranks_of_every_loss(case):
@@ -254,14 +271,16 @@ def test_namespace():
     """Name for name; the files of the families are there as submodules are."""
     ours = {n for n in dir(losses) if not n.startswith("_")}
     families = {n for n in ours if inspect.ismodule(getattr(losses, n))}
-    own = {"LinearCrossEntropy", "linear_cross_entropy"}
-    assert ours - families - own == {n for n in dir(keras.losses) if not n.startswith("_")}
+    own = {row.loss for row in ROWS if not row.twin}
+    own = {n for n in ours if getattr(losses, n) in own | {loss._declared.fn for loss in own}}
+    theirs = {n for n in dir(keras.losses) if not n.startswith("_")}
+    assert ours - families - own == theirs
 
 
-@pytest.mark.parametrize("case", CASES, ids=variant_id)
+@pytest.mark.parametrize("case", TWINS, ids=variant_id)
 def test_signatures(case):
     """Names, order and defaults of all arguments; those after `reduction` are keyword-only."""
-    for name in (case.loss.__name__, case.loss.fn.__name__):
+    for name in (case.loss.__name__, case.function.__name__):
         ours = inspect.signature(getattr(losses, name)).parameters
         theirs = inspect.signature(getattr(keras.losses, name)).parameters
         beyond = {k: p for k, p in ours.items() if k not in theirs}

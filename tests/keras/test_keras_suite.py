@@ -19,6 +19,9 @@ import lossjax
 from lossjax import losses
 from lossjax.core import check
 
+# What they assert, test_keras.py asserts of every loss at other numbers.
+pytestmark = pytest.mark.thorough
+
 NAMES = ["loss_test", "losses_test"]
 FILES = [Path(keras.src.__file__).parent / "losses" / f"{name}.py" for name in NAMES]
 

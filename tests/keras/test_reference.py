@@ -310,6 +310,7 @@ def groups():
     return [pytest.param(by_library, id=name) for name, by_library in merged.items()]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("by_library", groups())
 def test_value_and_gradient(by_library, subtests):
     group = by_library[KERAS]

@@ -1,4 +1,4 @@
-"""docs/gallery.md: its text is what its generator writes now, and every loss has its picture."""
+"""docs/gallery: what its sections and pictures are made of."""
 
 import io
 import re
@@ -7,42 +7,27 @@ import numpy as np
 import pytest
 
 import lossjax
-from bench.cases import loss_classes
 from lossjax import losses
 
 pytest.importorskip("matplotlib")
 
 import gallery
+import pages
+from parts import known, sections
 
-MEND = "run `python docs/gallery.py`"
-OWN = {cls.__name__ for cls in loss_classes()}
-
-
-@pytest.fixture(scope="module")
-def written():
-    return gallery.PAGE.read_text(encoding="utf-8")
-
-
+MEND = "run `make pages`"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
-def test_page_is_what_is_generated(written):
+@pytest.mark.thorough
+def test_sections_are_what_is_generated():
     """Words exactly; numbers but for the rounding of another processor."""
-    made = gallery.text()
-    assert NUMBER.sub("#", written) == NUMBER.sub("#", made), MEND
-    found = [np.array(NUMBER.findall(page), float) for page in (written, made)]
-    np.testing.assert_allclose(*found, rtol=0.02, atol=1e-5, err_msg=MEND)
-
-
-def test_every_registered_loss_has_a_section_and_a_picture(written):
-    assert set(re.findall(r"^## (\w+)$", written, re.MULTILINE)) == OWN, MEND
-    shown = re.findall(r"!\[.*?\]\((.*?)\)", written)
-    assert len(shown) == len(OWN)
-    assert {file.name for file in gallery.PICTURES.iterdir()} == {
-        name.rpartition("/")[2] for name in shown
-    }, f"{MEND}, and remove the pictures of losses that are gone"
-    for name in shown:
-        assert (gallery.PAGE.parent / name).read_bytes().startswith(b"\x89PNG"), MEND
+    written = sections(pages.GALLERY)
+    for cls in known():
+        texts = written[cls.__name__], gallery.section(cls)
+        assert NUMBER.sub("#", texts[0]) == NUMBER.sub("#", texts[1]), MEND
+        found = [np.array(NUMBER.findall(text), float) for text in texts]
+        np.testing.assert_allclose(*found, rtol=0.02, atol=1e-5, err_msg=MEND)
 
 
 def test_rows_are_those_of_the_loss():
@@ -52,9 +37,26 @@ def test_rows_are_those_of_the_loss():
     assert rows["anywhere"] == ["", "", "0 to inf", "-2 to 2"]
 
 
+def test_a_row_of_several_arrays_has_each():
+    class _Pairs(lossjax.Loss):
+        domain = lossjax.testing.Domain(
+            "pairs",
+            lambda rng, s: (rng.normal(size=s), {"a": rng.normal(size=s), "b": rng.normal(size=s)}),
+            points=[("apart", [1.0], {"a": [2.0], "b": [4.0]})],
+            grid=([[0.0]], [{"a": [x], "b": [0.0]} for x in (-1.0, 3.0)]),
+        )
+
+        def call(self, y_true, y_pred):
+            return (y_true * y_pred["a"] + y_pred["a"] * y_pred["b"])[..., 0]
+
+    rows = {row[0]: row[1:] for row in gallery.rows_of(_Pairs())}
+    assert rows["apart"] == ["[1]", "[2], [4]", "10", "[5], [2]"]
+    assert rows["anywhere"] == ["", "", "0 to 0", "0 to 0, -1 to 3"]
+
+
 def test_a_loss_without_a_use_or_points_is_told():
     class _Undescribed(lossjax.Loss):  # private names are not registered
-        domain = "nowhere"
+        domain = lossjax.testing.Domain("nowhere", draw=None)
 
         def _nothing(y_true, y_pred):
             """The error.
@@ -66,15 +68,25 @@ def test_a_loss_without_a_use_or_points_is_told():
 
     with pytest.raises(ValueError, match='needs one paragraph that starts with "Use: "'):
         gallery.described(_Undescribed)
-    with pytest.raises(ValueError, match="takes 'nowhere', and KINDS has no points for it"):
-        gallery.kind_of(_Undescribed())
+    with pytest.raises(ValueError, match="takes 'nowhere', and that domain has no `points`"):
+        gallery.domain_of(_Undescribed())
+
+
+def test_curves_are_of_the_numbers_that_the_row_tries_most():
+    configs = [{}, {"from_logits": True, "gamma": 3.0}, {"gamma": 1.5, "alpha": 0.4, "axis": 0}]
+    found = gallery.varied(losses.BinaryFocalCrossentropy, configs)
+    assert found == {"gamma": [2.0, 3.0]}
+    pairs = [{"alpha": 0.2, "beta": 0.7}]
+    assert gallery.varied(losses.Tversky, pairs) == {"alpha": [0.2, 0.5], "beta": [0.7, 0.5]}
+    assert gallery.varied(losses.Dice, [{}, {"axis": -1}]) == {}
 
 
 def test_a_picture():
     from matplotlib.image import imread
 
-    made = gallery.picture(losses.Huber)
-    assert made == gallery.picture(losses.Huber)
-    committed = gallery.PICTURES / gallery.file_of(losses.Huber)
-    assert np.shape(imread(io.BytesIO(made))) == np.shape(imread(committed)), MEND
+    configs = [{"delta": 0.5}]
+    made = gallery.picture(losses.Huber, configs)
+    assert made == gallery.picture(losses.Huber, configs)
+    committed = pages.GALLERY / gallery.picture_name(losses.Huber)
+    assert np.shape(imread(io.BytesIO(made))) == np.shape(imread(committed))
     assert b"tEXt" not in made

@@ -1,6 +1,6 @@
-"""README: its programs print what it says, its tables are those of the registry and of `bench`.
+"""README: its programs print what it says, its table of speed is that of `bench`.
 
-`python tests/pages/test_readme.py` writes the tables.
+`python tests/pages/test_readme.py` writes that table, `make pages` the one of the losses.
 """
 
 import contextlib
@@ -12,24 +12,11 @@ import pytest
 
 from bench.record import load
 from bench.report.sections import headline
-from cases import CASES, FUSED
-from lossjax.core.registry import listed
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
 RESULTS = README.parent / "bench" / "results"
 SPEED = re.compile(r"(<!-- speed: .*? -->\n)(.*?)(<!-- end of speed -->)", re.DOTALL)
-TABLE = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.DOTALL)
-
-
-def table():
-    lines = ["| class | other names | hyperparameters | values per sample |", "|---|---|---|---|"]
-    every = [*(case.loss for case in CASES), *FUSED]
-    for cls in sorted(every, key=lambda cls: cls.__name__):
-        name, *lists, formula = listed(cls)
-        cells = [code([name]), *map(code, lists), formula.replace("|", "\\|")]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def speed():
@@ -41,16 +28,6 @@ def speed():
     versions = ", ".join(f"{k} {v}" for k, v in record.versions.items())
     where = f"{record.device['cpu']}, {record.device['cores']} cores; {versions}"
     return f"{rows}\n`python -m bench {' '.join(record.argv)}`, {record.started[:10]}, {where}.\n"
-
-
-def code(words):
-    return " ".join(f"`{word}`" for word in words)
-
-
-def test_table_is_that_of_the_registry():
-    written = TABLE.search(README.read_text(encoding="utf-8"))
-    assert written is not None
-    assert written[2] == table(), "run `python tests/pages/test_readme.py`"
 
 
 def test_speed_is_that_of_the_record():
@@ -77,5 +54,4 @@ def test_readme_has_programs():
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
-    text = TABLE.sub(lambda m: m[1] + table() + m[3], text)
     README.write_text(SPEED.sub(lambda m: m[1] + speed() + m[3], text), encoding="utf-8")

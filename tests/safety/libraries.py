@@ -8,10 +8,9 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-import keras
-from bench.cases import Case
+from bench.cases import Case as Timed
 from bench.peers import Optax, Torch
-from cases import FUSED, VARIANTS
+from cases import ROWS, Case
 from lossjax import losses
 from safety.limits import direction
 from safety.points import Point, points
@@ -20,7 +19,6 @@ from safety.points import Point, points
 OPTIONS_OF_OTHERS = {"from_logits", "delta", "gamma", "q"}
 NAMES = {"none": [], "weight": ["sample_weight"], "mask": ["mask"]}
 OTHERS = {"optax": Optax(), "torch": Torch()}
-LIBRARIES = ("lossjax", "Keras", *OTHERS)
 
 
 class Result(NamedTuple):
@@ -36,12 +34,20 @@ class Result(NamedTuple):
 class Variant:
     """A loss with options."""
 
-    loss: type[losses.Loss]
+    case: Case
     config: dict[str, Any]
 
     @property
+    def loss(self) -> type[losses.Loss]:
+        return self.case.loss
+
+    @property
     def name(self) -> str:
-        return f"{self.loss.__name__}({', '.join(f'{k}={v}' for k, v in self.config.items())})"
+        return f"{self.loss.__name__}({self.options})"
+
+    @property
+    def options(self) -> str:
+        return ", ".join(f"{k}={v}" for k, v in self.config.items())
 
     @property
     def points(self) -> list[Point]:
@@ -52,10 +58,12 @@ class Variant:
 
 
 def variants() -> list[Variant]:
-    every = [Variant(case.loss, _of_three_classes(config)) for case, config in VARIANTS]
-    every += [Variant(losses.BinaryFocalCrossentropy, {"gamma": gamma}) for gamma in (0.0, 0.5)]
-    every += [Variant(loss, config) for loss in FUSED for config in ({}, {"ignore_class": 1})]
-    return every
+    return [
+        Variant(case, _of_three_classes(config))
+        for case in ROWS
+        if case.one_array or case.packed
+        for config in (*case.configs, *case.at_edges)
+    ]
 
 
 def _of_three_classes(config: dict[str, Any]) -> dict[str, Any]:
@@ -88,16 +96,17 @@ def _function(library: str, variant: Variant, weighting: str) -> Callable[..., A
     loss, config = variant.loss, variant.config
     reduction = "sum" if weighting == "none" else "sum_over_batch_size"
     if library == "lossjax":
-        found = _ours(loss(**config, reduction=reduction), weighting)
-    elif loss in FUSED:
+        found = _ours(loss(**config, reduction=reduction), variant.case.packed, weighting)
+    elif not variant.case.one_array:
         return None
     elif library == "Keras":
         if weighting == "mask":  # Keras has no public way to hand over a mask: weights 0 and 1
             reduction = "mean_with_sample_weight"
-        found = getattr(keras.losses, loss.__name__)(**config, reduction=reduction)
+        twin = variant.case.twin
+        found = twin and twin(**config, reduction=reduction)
     elif set(config) <= OPTIONS_OF_OTHERS:
-        case = Case(loss(**config), (3, 3), weighting=weighting)
-        found = OTHERS[library].function(case)
+        timed = Timed(loss(**config), (3, 3), weighting=weighting)
+        found = OTHERS[library].function(timed)
     else:
         return None
     if found is not None and config.get("axis") == 0:
@@ -105,12 +114,10 @@ def _function(library: str, variant: Variant, weighting: str) -> Callable[..., A
     return found
 
 
-def _ours(loss: losses.Loss, weighting: str) -> Callable[..., Any]:
+def _ours(loss: losses.Loss, packed: Any, weighting: str) -> Callable[..., Any]:
     def call(t: Any, p: Any, *weights: Any) -> Any:
-        if isinstance(loss, FUSED):
-            p = p, jnp.eye(p.shape[-1], dtype=p.dtype)  # hidden states that are the logits
         given = dict(zip(NAMES[weighting], weights, strict=True))
-        return loss(t, p, **given)
+        return loss(t, packed(p) if packed else p, **given)
 
     return call
 

@@ -4,6 +4,7 @@ Everything is two bounds: on a kink whatever lies between its two sides is right
 asks for any finite number.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,6 +13,7 @@ import numpy as np
 from mpmath import mp
 
 import exact
+from cases import Case
 from safety.points import Point
 
 Bounds: TypeAlias = np.ndarray  # the lower and the upper, along axis 0
@@ -21,8 +23,6 @@ INFINITE = 1e40  # stands for infinity, and its square for more of it
 STEP = mpmath.mpf("1e-90")
 FAR = mpmath.mpf("1e-40")  # of the difference of two slopes
 KINK = 1e20  # of such a difference: there the slope jumps
-OVER_THE_BATCH = ("Circle", "Dice", "Tversky")
-IMPOSSIBLE = 9e4  # CTC counts what has no path as about 1e5
 
 
 class Limit(NamedTuple):
@@ -44,17 +44,17 @@ def direction(shape: tuple[int, ...]) -> np.ndarray:
     return np.float32(np.where(np.arange(steps.size).reshape(shape) % 2, steps, -steps))
 
 
-def limit(name: str, config: dict[str, Any], point: Point) -> Limit | None:
+def limit(case: Case, config: dict[str, Any], point: Point) -> Limit | None:
     """The sum over the samples, with weights their mean; None where the formula is undefined."""
+    if case.exact is None:
+        return None
     t, p, d = (np.float64(x) for x in (point.y_true, point.y_pred, direction(point.y_pred.shape)))
-    numbers = {key: exact.number(x) for key, x in config.items() if key != "axis"}
-    if name == "LinearCrossEntropy":
-        name, numbers = "SparseCategoricalCrossentropy", numbers | {"from_logits": True}
+    formula = functools.partial(case.exact, **exact.numbers(config))
 
     def of_sample(*arrays: np.ndarray) -> Limit | None:
-        return _of_sample(lambda t, p: exact.FORMULAS[name](t, p, **numbers), *arrays)
+        return _of_sample(formula, *arrays)
 
-    if name in OVER_THE_BATCH and config.get("axis") is None:
+    if case.couples in ("sums", "pairs") and config.get("axis") is None:
         # Weights meet the single value of the batch: a convention, no limit.
         return of_sample(t, p, d) if point.weights is None and p.size else None
     counts = np.ones(len(p)) if point.weights is None else np.float64(point.weights)
@@ -63,8 +63,7 @@ def limit(name: str, config: dict[str, Any], point: Point) -> Limit | None:
     samples = [s for s in found if s is not None]
     if len(samples) < len(found):
         return None
-    if name == "CTC":
-        samples = [_of_paths(s) for s in samples]
+    samples = [case.limit(s) for s in samples]
     size = _size(point, counts, t, config)
     value = sum((s.value for s in samples), np.zeros(2)) / size
     if not samples:
@@ -82,14 +81,6 @@ def _size(point: Point, counts: np.ndarray, t: np.ndarray, config: dict[str, Any
         return max(1, len(counts))
     valid = np.ones(len(counts)) if ignored is None else np.float64(t != ignored)
     return max(1, np.sum(valid * (counts if point.weighting == "mask" else 1)))
-
-
-def _of_paths(sample: Limit) -> Limit:
-    """Probabilities of paths are kept as logarithms, of the size of the loss."""
-    if sample.value[0] < IMPOSSIBLE:
-        return sample._replace(rounding=1e-7 * sample.value[0])
-    free = np.full_like(sample.gradient, np.nan)
-    return Limit(np.array([IMPOSSIBLE, np.inf]), free, free)
 
 
 def _of_sample(

@@ -5,43 +5,55 @@ import warnings
 import numpy as np
 import pytest
 
+from cases import ROWS, Case
+from edges import PASSED
 from lossjax import losses
-from safety.libraries import LIBRARIES, Variant, results, variants
+from safety import page
+from safety.libraries import Variant, results, variants
 from safety.limits import limit
-from safety.page import PAGE, PASSED, cells
+from safety.page import cells
 from safety.points import GROUPS, INFINITE
 from safety.verdict import failures
 
 
-def sections():
-    """The rows of each group of the committed page: what its first two columns say."""
-    found = {}
-    for part in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
-        title, *lines = part.splitlines()
-        rows = [line.split(" | ") for line in lines if line.startswith("| `")]
-        found[title.lower()] = {name[3:-1]: ours for name, ours, *_ in rows}
-    return found
-
-
-@pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
-def test_no_cell_fails(variant):
+def assert_no_cell_fails(variant, points):
+    if variant.case.exact is None:
+        pytest.skip("its row has no `exact`")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about one class
-        found = {group: text for group, _, text in cells(variant, ["lossjax"])}
+        found = {group: text for group, _, text in cells(variant, ["lossjax"], points)}
     assert {group: text for group, text in found.items() if text != PASSED} == {}
-    written = sections()
-    rows = {group: written[group].get(variant.name) for group in found}
-    assert found == rows, "run `PYTHONPATH=.:tests python -m safety`"
+    assert found.keys() <= set(GROUPS)
 
 
-def test_the_page_has_every_group_and_library():
-    assert list(sections()) == [group.lower() for group in GROUPS]
-    assert f"| {' | '.join(LIBRARIES)} |" in PAGE.read_text(encoding="utf-8")
+every_variant = pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
+
+
+@every_variant
+def test_edges(variant):
+    """Those that one program computes: three samples of float32, without weights."""
+    alike = [
+        point
+        for point in variant.points
+        if point.weighting == "none" and point.y_pred.dtype == np.float32 and len(point.y_pred) == 3
+    ]
+    shape = alike[0].y_pred.shape if alike else ()
+    assert_no_cell_fails(variant, [point for point in alike if point.y_pred.shape == shape])
+
+
+@pytest.mark.thorough
+@every_variant
+def test_no_cell_fails(variant):
+    assert_no_cell_fails(variant, variant.points)
+
+
+def variant_of(loss, config):
+    return Variant(next(row for row in ROWS if row.loss is loss), config)
 
 
 def one(library, variant, group):
     points = [point for point in variant.points if point.group == group]
-    limits = [limit(variant.loss.__name__, variant.config, point) for point in points]
+    limits = [limit(variant.case, variant.config, point) for point in points]
     return list(zip(points, limits, results(library, variant, points), strict=True))
 
 
@@ -59,7 +71,7 @@ def one(library, variant, group):
     ],
 )
 def test_what_is_wrong_is_seen(field, wrong, words):
-    variant = Variant(losses.SparseCategoricalCrossentropy, {"from_logits": True})
+    variant = variant_of(losses.SparseCategoricalCrossentropy, {"from_logits": True})
     point, bounds, result = one("lossjax", variant, "zero vectors")[0]
     assert list(failures(point, bounds, result)) == []
     broken = result._replace(**{field: wrong(getattr(result, field))})
@@ -67,10 +79,15 @@ def test_what_is_wrong_is_seen(field, wrong, words):
 
 
 def test_a_masked_class_in_keras_is_seen():
-    variant = Variant(losses.CategoricalCrossentropy, {"from_logits": True})
+    variant = variant_of(losses.CategoricalCrossentropy, {"from_logits": True})
     failed = {
         point.name: list(failures(point, bounds, result))
         for point, bounds, result in one("Keras", variant, INFINITE)
     }
     assert failed["-inf on a wrong class"] == ["value NaN"]
     assert "gradient NaN" in failed["inf on the right class"]
+
+
+def test_a_loss_without_a_definition_has_no_cells(monkeypatch):
+    monkeypatch.setattr(page, "variants", lambda: [Variant(Case(losses.Huber), {})])
+    assert page.found(losses.Huber) == {}

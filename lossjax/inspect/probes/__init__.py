@@ -10,4 +10,4 @@ from lossjax.inspect.probes.transform import jit, memory, traces, vmap
 EAGER = (per_sample, order, broadcasting, neighbours, empty, accumulation, jit)
 TRACED = (vmap, differentiable, slope, edges, half, float64, masked, traces, memory)
 
-__all__ = ["EAGER", "ORDER", "SWAP", "TRACED", "is_swapped", "order"]
+__all__ = ["EAGER", "ORDER", "SWAP", "TRACED", "broadcasting", "is_swapped", "order"]

@@ -231,7 +231,7 @@ def _large(t: np.ndarray, p: np.ndarray) -> Iterator[_Edge]:
 def _infinite(case: Case, t: np.ndarray, p: np.ndarray) -> Iterator[_Edge]:
     """Logits whose loss has a finite limit: of a class that is ruled out, and perfect ones."""
     fix = "Leave out terms of weight 0: jnp.where(t == 0, 0, t * log_p), and mask logits with -1e9."
-    is_labels = np.issubdtype(t.dtype, np.integer) and t.shape == p.shape[:-1]
+    is_labels = np.issubdtype(t.dtype, np.integer) and t.shape == p.shape[:-1] and not case.packed
     if case.is_paired:
         ones = np.sum(t, -1) == 1
         if not np.all((t == 0) | (t == 1)):

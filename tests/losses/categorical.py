@@ -1,0 +1,142 @@
+"""Cross entropies of several classes, given one-hot or as numbers."""
+
+import numpy as np
+from mpmath import mp
+
+from cases import Case
+from exact import largest, probabilities, row_largest, smooth
+from lossjax import losses
+from samples import magnitudes, unit_interval
+
+
+def cross_entropy(t, q):
+    return -mp.fsum(a * mp.log(b) for a, b in zip(t, q, strict=True) if a)
+
+
+def categorical_crossentropy(t, p, from_logits=False, label_smoothing=0.0, axis=-1):
+    return cross_entropy(smooth(t, label_smoothing, len(t)), probabilities(p, from_logits))
+
+
+def categorical_focal_crossentropy(
+    t, p, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0
+):
+    alpha = alpha if isinstance(alpha, list) else [alpha] * len(t)
+    t, q = smooth(t, label_smoothing, len(t)), probabilities(p, from_logits)
+    terms = zip(alpha, t, q, strict=True)
+    return -mp.fsum(c * (1 - b) ** gamma * a * mp.log(b) for c, a, b in terms if a)
+
+
+def sparse_categorical_crossentropy(label, p, from_logits=False, ignore_class=None):
+    if label == ignore_class or not 0 <= label < len(p):
+        return mp.zero
+    return -mp.log(probabilities(p, from_logits)[int(label)])
+
+
+def categorical_generalized_cross_entropy(label, p, q=0.5):
+    return (1 - p[int(label)] ** q) / q
+
+
+def class_parts(t, p, config):
+    """Smoothed targets, log q, q, d log q_i / dy_i, and the share of the others in it."""
+    amount = config.get("label_smoothing", 0)
+    t = t * (1 - amount) + amount / t.shape[-1]
+    if config.get("from_logits"):
+        log_q = p - np.logaddexp.reduce(p, -1, keepdims=True)
+        return t, log_q, np.exp(log_q), 1, np.exp(log_q)
+    total = np.sum(p, -1, keepdims=True)
+    log_q = np.log(np.clip(p / total, 1e-7, 1 - 1e-7))
+    inside = (p / total > 1e-7) & (p / total < 1 - 1e-7)
+    return t, log_q, np.exp(log_q), inside / p, np.ones_like(p) / total
+
+
+def rounded_log(log_q):
+    """A sum near 1 is rounded before its logarithm: log q has an ulp of 1 at least."""
+    return np.maximum(1, np.abs(log_q))
+
+
+def of_categorical(t, p, config):
+    t, log_q, _, own, shared = class_parts(t, p, config)
+    mass = np.sum(np.abs(t), -1, keepdims=True)
+    # exp(log q) has the rounding of log q
+    by_share = mass * shared * (rounded_log(log_q) if config.get("from_logits") else 1)
+    return row_largest(t * rounded_log(log_q)), largest(t * own, by_share)
+
+
+def of_sparse(labels, p, config):
+    t = np.float64(labels[:, None] == np.arange(p.shape[-1]))
+    if "ignore_class" in config:
+        t = t * (labels[:, None] != config["ignore_class"])
+    return of_categorical(t, p, config)
+
+
+def of_categorical_focal(t, p, config):
+    t, log_q, q, own, shared = class_parts(t, p, config)
+    gamma, a = config.get("gamma", 2.0), t * np.array(config.get("alpha", 0.25))
+    u = np.maximum(-np.expm1(log_q), 1e-30)
+    first = gamma * u ** (gamma - 1) * q * log_q - u**gamma
+    second = gamma * q * u ** (gamma - 2) * (u * (2 + log_q) - (gamma - 1) * q * log_q)
+    focal = largest(u**gamma * log_q, first * rounded_log(log_q))
+    slope = a * largest(first, second * rounded_log(log_q))
+    by_share = row_largest(slope)[:, None] * shared
+    if config.get("from_logits"):
+        by_share = by_share * rounded_log(log_q)
+    return row_largest(a * focal), largest(slope * own, by_share)
+
+
+def of_the_label(rng):
+    """The label's probability covers (0, 1]; the others do not count."""
+    p = np.concatenate([magnitudes(rng, -30, 0, 60), unit_interval(rng)])
+    p = np.float32(p[p > 0])
+    return np.zeros(p.size, int), np.stack([p, 1 - p], 1)
+
+
+CASES = (
+    Case(
+        losses.CategoricalCrossentropy,
+        (
+            {},
+            {"label_smoothing": 0.2},
+            {"from_logits": True},
+            {"from_logits": True, "label_smoothing": 0.2, "axis": 0},
+        ),
+        exact=categorical_crossentropy,
+        sizes=of_categorical,
+        ulps=(5, 6),  # log, softmax
+        residuals=1,
+        extra=5,
+    ),
+    Case(
+        losses.CategoricalFocalCrossentropy,
+        (
+            {},
+            {"alpha": [0.1, 0.2, 0.3, 0.4, 0.5], "gamma": 1.5},
+            {"from_logits": True, "gamma": 3.0},
+            {"from_logits": True, "label_smoothing": 0.2},
+        ),
+        measured=({"gamma": 0.5, "from_logits": True},),
+        exact=categorical_focal_crossentropy,
+        sizes=of_categorical_focal,
+        ulps=(6, 10),  # expm1(log q) to the power gamma
+        residuals=1,
+        extra=5,
+    ),
+    Case(
+        losses.SparseCategoricalCrossentropy,
+        ({}, {"from_logits": True}, {"ignore_class": 1}, {"from_logits": True, "ignore_class": 2}),
+        exact=sparse_categorical_crossentropy,
+        sizes=of_sparse,
+        ulps=(4, 6),
+        residuals=3,  # with ignore_class
+        extra=5,
+    ),
+    Case(
+        losses.CategoricalGeneralizedCrossEntropy,
+        ({}, {"q": 0.8}),
+        measured=({"q": 0.1},),
+        exact=categorical_generalized_cross_entropy,
+        inputs=of_the_label,
+        ulps=(8, 3),  # expm1
+        residuals=1,
+        extra=5,
+    ),
+)

@@ -1,0 +1,93 @@
+"""Losses of a real-valued error."""
+
+import numpy as np
+import pytest
+from mpmath import mp
+
+from cases import Case
+from exact import EPS, errors, mean
+from lossjax import losses
+
+
+def mean_squared_error(t, p):
+    return mean([e**2 for e in errors(t, p)])
+
+
+def mean_absolute_error(t, p):
+    return mean([abs(e) for e in errors(t, p)])
+
+
+def mean_absolute_percentage_error(t, p):
+    return 100 * mean([abs(e) / max(abs(a), EPS) for a, e in zip(t, errors(t, p), strict=True)])
+
+
+def mean_squared_logarithmic_error(t, p):
+    logs = [[mp.log(1 + max(x, EPS)) for x in xs] for xs in (t, p)]
+    return mean_squared_error(*logs)
+
+
+def huber(t, p, delta=1.0):
+    def of(e):
+        return e**2 / 2 if e <= delta else delta * (e - delta / 2)
+
+    return mean([of(abs(e)) for e in errors(t, p)])
+
+
+def log_cosh(t, p):
+    return mean([mp.log(mp.cosh(e)) for e in errors(t, p)])
+
+
+CASES = (
+    Case(
+        losses.MeanSquaredError,
+        exact=mean_squared_error,
+        ulps=(2, 1),  # the rounded error, squared
+        residuals=1,
+        extra=2,
+    ),
+    Case(
+        losses.MeanAbsoluteError,
+        exact=mean_absolute_error,
+        ulps=(1, 1),
+        residuals=1,
+        extra=2,
+    ),
+    Case(
+        losses.MeanAbsolutePercentageError,
+        exact=mean_absolute_percentage_error,
+        ulps=(3, 2),
+        residuals=2,
+        extra=2,
+    ),
+    Case(
+        losses.MeanSquaredLogarithmicError,
+        exact=mean_squared_logarithmic_error,
+        ulps=(10, 6),  # log1p, squared
+        residuals=1,
+        extra=2,
+    ),
+    Case(
+        losses.Huber,
+        ({}, {"delta": 0.3}, {"delta": 5.0}),
+        measured=({"delta": 1e-3},),
+        exact=huber,
+        ulps=(3, 1),
+        lost_by_keras=("delta",),
+        residuals=1,
+        extra=2,
+    ),
+    Case(
+        losses.LogCosh,
+        exact=log_cosh,
+        ulps=(16, 8),  # XLA's expm1 and tanh on CPU have 4 ulps; expm1 is squared
+        residuals=1,
+        extra=2,
+    ),
+)
+
+
+def test_log_cosh_where_keras_has_zero():
+    keras = pytest.importorskip("keras")
+    error = np.float32([1e-4])
+    assert keras.losses.log_cosh(np.zeros(1), error) == 0
+    np.testing.assert_allclose(losses.log_cosh(np.zeros(1), error), 5e-9, rtol=1e-6)

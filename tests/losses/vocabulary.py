@@ -1,0 +1,25 @@
+"""Losses over a vocabulary, whose y_pred is (hidden states, kernel): more tests in tests/linear."""
+
+import functools
+
+from jax import numpy as jnp
+
+from cases import Case
+from losses.categorical import sparse_categorical_crossentropy
+from lossjax import losses
+
+
+def of_logits(z):
+    """Hidden states that are the logits."""
+    return z, jnp.eye(z.shape[-1], dtype=z.dtype)
+
+
+CASES = (
+    Case(
+        losses.LinearCrossEntropy,
+        at_edges=({"ignore_class": 1},),
+        exact=functools.partial(sparse_categorical_crossentropy, from_logits=True),
+        ulps=None,  # labels out of range are refused
+        packed=of_logits,
+    ),
+)
