@@ -14,7 +14,7 @@ from lossjax.core.config import resolved
 from lossjax.core.domain import Domain
 from lossjax.inspect import _subject, probes
 from lossjax.inspect._case import Case, attempt, differ, is_finite, raised, rows, where
-from lossjax.inspect._packed import Packing, is_packable, packed
+from lossjax.inspect._packed import single
 from lossjax.inspect._report import Finding, Report
 from lossjax.inspect._table import progress
 
@@ -46,15 +46,7 @@ def check(
     found = resolved("check", loss)
     y_true, y_pred, source = _subject.data("check", found, y_true, y_pred, domain)
     name = _subject.name_of(found)
-    packings = [None if _is_single(x) else Packing(x) for x in (y_true, y_pred)]
-    if any(packings):
-        _rows(y_true, y_pred)
-        given = zip(("y_true", "y_pred"), packings, strict=True)
-        source += "".join(f"; {which} as columns {how}" for which, how in given if how)
-        found = packed(found, *packings)
-    y_true, y_pred = (
-        x if how is None else how.pack(x) for x, how in zip((y_true, y_pred), packings, strict=True)
-    )
+    found, y_true, y_pred, columns = single(found, y_true, y_pred)
     t, p = array("check", "y_true", y_true), array("check", "y_pred", y_pred)
     if not p.ndim or len(p) < 2:
         raise ValueError(f"check: y_pred needs 2 samples at least, got shape {p.shape}.")
@@ -63,23 +55,8 @@ def check(
     with warnings.catch_warnings(), progress(f"check {name}") as told:
         # Of the loss, about the unusual inputs that it is tried on.
         warnings.simplefilter("ignore")
-        findings = tuple(_findings(found, t, p, told, any(packings)))
-    return Report(name, source, findings)
-
-
-def _is_single(x: Any) -> bool:
-    """One array, or numbers in lists."""
-    return isinstance(x, list) or jax.tree_util.all_leaves([x])
-
-
-def _rows(y_true: Any, y_pred: Any) -> None:
-    """All arrays have a row a sample, as the kernel of a fused loss has not."""
-    if not is_packable(y_true, y_pred):
-        raise TypeError(
-            f"check: y_pred must be a single array, or several with a row a sample, got "
-            f"{type(y_pred).__name__}. Check a function of one array, with reduction=None: "
-            f"check(lambda y_true, hidden: loss(y_true, (hidden, kernel)), y_true, hidden)."
-        )
+        findings = tuple(_findings(found, t, p, told, bool(columns)))
+    return Report(name, source + columns, findings)
 
 
 def _findings(

@@ -180,7 +180,8 @@ class Objective:
     `log_terms` the terms of losses that have some (`LinearCrossEntropy`: cross_entropy, z_loss,
     log_sum_exp, accuracy, entropy) are logged; they cost no second pass.
 
-    What a loss takes of several arrays, (hidden, kernel) of `LinearCrossEntropy`, is one output.
+    What a loss takes of several arrays is one output: (hidden, kernel) of `LinearCrossEntropy`, or
+    a y_pred, and a y_true, of the structure that the `domain` of a loss of yours draws.
 
     It is a pytree: numbers among the weights and the hyperparameters of the losses are leaves.
 

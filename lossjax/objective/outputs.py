@@ -77,10 +77,9 @@ def joined(tree: Any, y_pred: Any) -> Any:
     if (cls := _takes_several(tree)) is not None:
         if isinstance(y_pred, (list, tuple)) and not any(map(is_nested, y_pred)):
             return Several(tuple(y_pred))
-        if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(
-            cls._declared.domain.predicted
-        ):
-            check.several(cls.__name__, y_pred, cls._declared.domain.predicted)
+        names = cls._declared.domain.predicted
+        if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(names):
+            check.several(cls.__name__, y_pred, names)
     if is_named(y_pred) and isinstance(tree, list) and len(tree) == len(y_pred):
         tree = dict(zip(y_pred._fields, tree, strict=True))
     y_pred = _as_dict(y_pred)
