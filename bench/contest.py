@@ -1,7 +1,6 @@
 """Cases and peers become contestants, and their samples become rows of a record."""
 
 import itertools
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -75,11 +74,10 @@ def timed(
     rounds: int,
     seconds: float,
     progress: harness.Progress,
-    clock: harness.Clock = time.perf_counter,
 ) -> list[Row]:
     """Check, then time all `cases` in the same rounds; `seconds` are for all of them."""
     contestants, errors = enter(cases, peers)
-    samples = harness.measure(contestants, rounds, seconds, clock=clock, progress=progress)
+    samples = harness.measure(contestants, rounds, seconds, progress=progress)
     return rows(cases, [*(peer.name for peer in peers), FLOOR], "seconds", samples, errors)
 
 

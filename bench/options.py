@@ -1,10 +1,10 @@
 """Arguments that several commands take."""
 
 import argparse
+from collections.abc import Sequence
 
 from bench.cases import Case, cases
-from bench.environment import PLATFORMS
-from bench.peers import OURS, PEERS, TRACED, JaxPeer, Peer
+from bench.peers import OURS, PEERS, JaxPeer, Peer
 from bench.record import BYTES, WEIGHTINGS
 
 LARGE, SMALL = (2048, 4096), (256, 128)
@@ -51,8 +51,6 @@ def add_cases(
     add("--dtype", nargs="+", choices=BYTES, default=["float32"], help="of the inputs")
     add("--weightings", nargs="+", choices=WEIGHTINGS, default=["none"], help="one number a row")
     add("--peers", nargs="*", choices=names, default=names, help="libraries beside lossjax")
-    add("--device", choices=PLATFORMS, help="default: the best that jax sees")
-    add("--json", metavar="FILE", help="write the record of the run")
 
 
 def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
@@ -71,14 +69,10 @@ def chosen_cases(args: argparse.Namespace) -> list[Case]:
     return cases(args.losses, args.shapes, args.dtype, args.weightings)
 
 
-def chosen_peers(args: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
+def chosen_peers(
+    args: argparse.Namespace, known: Sequence[Peer] = PEERS
+) -> tuple[list[Peer], dict[str, str]]:
     """lossjax first, and those asked for that are here; and why the others are not."""
-    asked = [peer for peer in PEERS if peer.name in args.peers]
+    asked = [peer for peer in known if peer.name in args.peers]
     missing = {peer.name: peer.missing for peer in asked if peer.missing}
-    traced = [TRACED] if getattr(args, "traced", False) else []
-    return [OURS, *traced, *(peer for peer in asked if not peer.missing)], missing
-
-
-def chosen_jax_peers(args: argparse.Namespace) -> tuple[list[JaxPeer], dict[str, str]]:
-    peers, missing = chosen_peers(args)
-    return [peer for peer in peers if isinstance(peer, JaxPeer)], missing
+    return [OURS, *(peer for peer in asked if not peer.missing)], missing

@@ -1,14 +1,13 @@
 """`python -m bench scaling`: time per element, from small inputs to large ones."""
 
 import argparse
+import functools
 import itertools
 import math
 
-from bench import contest, environment, options
+from bench import contest, options
 from bench.cases import Case
-from bench.harness import Progress
-from bench.progress import collect
-from bench.record import Record, Row
+from bench.jobs import Job, Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,19 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> Record:
+def plan(args: argparse.Namespace) -> Plan:
+    """All sizes of a loss share their rounds; a loss that has shapes of its own has no sizes."""
     args.shapes = [size for shape in args.shapes for size in sizes(shape, *args.elements)]
-    began = environment.start()
     peers, missing = options.chosen_peers(args)
-
-    def work(group: list[Case], progress: Progress) -> list[Row]:
-        return contest.timed(group, peers, args.rounds, args.seconds, progress)
-
-    # All sizes of a loss share their rounds; a loss that has shapes of its own has no sizes.
     cases = [case for case in options.chosen_cases(args) if case.is_elementwise]
-    groups = [list(found) for _, found in itertools.groupby(sorted(cases, key=_curve), _curve)]
-    rows = collect(groups, lambda group: group[0].name, work)
-    return environment.record("scaling", args.argv, began, missing, rows)
+    jobs = []
+    for (name, *_), group in itertools.groupby(sorted(cases, key=_curve), _curve):
+        how = peers, args.rounds, args.seconds
+        jobs.append(Job(name, functools.partial(contest.timed, list(group), *how)))
+    return Plan(jobs, missing)
 
 
 def sizes(shape: tuple[int, ...], first: int, last: int) -> list[tuple[int, ...]]:

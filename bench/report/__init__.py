@@ -6,12 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.frames import measured
 from bench.record import Record, load
-from bench.report.changes import changed
 from bench.report.charts import png
-from bench.report.data import measured
 from bench.report.page import page
-from bench.report.sections import COMMANDS, Section, headline
+from bench.report.sections import COMMANDS, Section, changed, headline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ import jinja2
 import vl_convert
 
 from bench import compare
+from bench.frames import device_label
 from bench.record import Record
 from bench.report.charts import GLYPHS, HUES, LIGHT, specs
-from bench.report.data import device_label
 from bench.report.sections import Headline, Section
 
 PAGES = jinja2.Environment(

@@ -5,9 +5,9 @@ import pytest
 from bench import contest, peers, record
 from bench.__main__ import main
 from bench.cases import LinearCase
+from bench.frames import measured
 from bench.peers.linear import LINEAR
 from bench.record import Row
-from bench.report.data import measured
 from bench.report.sections import vocabulary
 from lossjax import losses
 

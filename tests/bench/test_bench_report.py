@@ -14,7 +14,7 @@ from selenium import webdriver
 
 from bench import compare, report
 from bench.record import Record, Row
-from bench.report.data import by_shape
+from bench.report.sections import by_shape
 
 LOSSES = (
     "SparseCategoricalCrossentropy(from_logits=True)",
@@ -388,7 +388,7 @@ def test_a_shape_that_few_losses_have_has_a_panel():
 
 
 def verdicts(old, new, tolerance=compare.TOLERANCE):
-    return {change.verdict for change in compare.changes(old, new, tolerance)}
+    return {*compare.changes(old, new, tolerance)["verdict"]}
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_noise_is_not_taken_for_a_regression():
     losses = [f"Loss{i}()" for i in range(50)]
     old = record("losses", timings(losses=losses, noise=0.05))
     new = record("losses", timings(losses=losses[::-1], noise=0.05))
-    found = [change.verdict for change in compare.changes(old, new)]
+    found = [*compare.changes(old, new)["verdict"]]
     assert len(found) == 100
     assert found.count("worse") <= 1
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import keras
 import numpy as np
 from jax import numpy as jnp
 
+import keras
 from bench.cases import Case
 from bench.peers import Optax, Torch
 from cases import FUSED, VARIANTS
