@@ -58,7 +58,8 @@ def _module(argv: list[str]) -> Any:
         environment.choose_device(early.parse_known_args(argv)[0].device)
     elif argv[0] in ESTIMATED:
         environment.choose_device("cpu")  # the compilers' chips are not to be looked for here
-    return importlib.import_module(f"bench.{argv[0].replace('-', '_')}")
+    own = argv[0] in ("linear-ce", "training", *ESTIMATED, *READ)
+    return importlib.import_module(f"bench.{argv[0].replace('-', '_') if own else 'every_case'}")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

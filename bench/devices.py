@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench import ahead, harness, options
 from bench.cases import Case
+from bench.every_case import LARGE
 from bench.jobs import Job, Plan
 from bench.peers import Peer
 from bench.record import Row
@@ -15,7 +16,7 @@ SHORT = {name.removeprefix("tpu "): target for name, target in TARGETS.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    options.add_cases(parser, (options.LARGE,), jax_only=True)
+    options.add_cases(parser, (LARGE,), jax_only=True)
     parser.add_argument(
         "--targets", nargs="+", choices=SHORT, default=list(SHORT), help="default: all"
     )

@@ -2,8 +2,9 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ TRACED = "lossjax.traced"  # with its numbers as arguments of the program: no ot
 KNOWN = [OURS, "keras", "optax", "torch", "torch.compile", TRACED, "jax-cce", "tokamax", FLOOR]
 WEIGHTED = {"none": "no weights", "weight": "sample_weight", "mask": "mask"}
 ALIKE = ["weights", "dtype", "device"]  # what a plot, and a fact, holds one of
+Place: TypeAlias = tuple[str, tuple[int, ...]]
 
 
 def device_label(record: Record) -> str:
@@ -132,3 +134,38 @@ def most(frame: pd.DataFrame, number: str, form: Callable[[float], str] = ratio_
 def scope(frame: pd.DataFrame, names: Sequence[str] = ALIKE) -> str:
     """What the lines have in common, in words."""
     return ", ".join(filter(None, frame.iloc[0][names]))
+
+
+def placed(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """With a panel and a row for each line, the largest shape first."""
+    pairs = list(zip(frame["loss"], frame["sizes"], strict=True))
+    place, notes = by_shape(pairs)
+    found = pd.DataFrame([place[pair] for pair in pairs], frame.index, ["panel", "row"])
+    order = frame["elements"].sort_values(ascending=False, kind="stable").index
+    return frame.join(found).loc[order], notes
+
+
+def by_shape(keys: Sequence[Place]) -> tuple[dict[Place, tuple[str, str]], list[str]]:
+    """The (panel, row) of each (label, shape), and a note on the marked rows.
+
+    Losses that compare all rows, or run step by step, are measured at shapes of their own. A
+    panel for each of these would be all but empty: they go to the panel of the run's shape of
+    the same rank by size, and the row is marked.
+    """
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    for label, shape in dict.fromkeys(keys):
+        shapes.setdefault(label, []).append(shape)
+    counts = Counter(shape for some in shapes.values() for shape in some)
+    usual = {shape for shape in counts if 2 * counts[shape] > max(counts.values())}
+    # A shape beside the usual ones, not in their place, is one more of the run.
+    panels = usual.union(*(some for some in shapes.values() if usual <= {*some}))
+    place, notes = {}, []
+    for label, some in shapes.items():
+        own = sorted({*some} - panels, key=math.prod, reverse=True)
+        free = sorted(panels - {*some}, key=math.prod, reverse=True)
+        moved = dict(zip(own, free, strict=False))
+        for shape in some:
+            place[label, shape] = times(moved.get(shape, shape)), label + "†" * bool(moved)
+        if moved:
+            notes.append(f"{label} at {' and '.join(map(times, moved))}")
+    return place, [f"† at shapes of its own: {'; '.join(notes)}."] if notes else []

@@ -4,12 +4,12 @@ import argparse
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
-from bench import contest, harness, memory, options
+from bench import contest, every_case, harness, options
 from bench.cases import Case, LinearCase
 from bench.jobs import Job, Plan
-from bench.peers import OURS, PEERS, JaxPeer, Peer
-from bench.peers.linear import LINEAR
+from bench.peers import LINEAR, OURS, PEERS, JaxPeer, Peer
 from bench.record import Row
 from lossjax import losses
 
@@ -18,22 +18,17 @@ NAMES = ("optax", "torch", *(peer.name for peer in LINEAR))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--shape",
-        type=options.shape,
-        default=(2048, 32768),
-        metavar="TOKENSxCLASSES",
-        help="of the logits that are not made (default: 2048x32768)",
-    )
+    text = "of the logits that are not made (default: 2048x32768)"
+    how: dict[str, Any] = {
+        "type": options.shape,
+        "default": (2048, 32768),
+        "metavar": "TOKENSxCLASSES",
+    }
+    add("--shape", help=text, **how)
     add("--chunks", nargs="*", type=options.count, default=[64, 128, 256, 512], help="beside auto")
-    add(
-        "--powers",
-        nargs=2,
-        type=options.count,
-        default=[12, 18],
-        metavar=("FIRST", "LAST"),
-        help="of two, for V: where memory is read (default: 12 18)",
-    )
+    text = "of two, for V: where memory is read (default: 12 18)"
+    how = {"type": options.count, "default": [12, 18], "metavar": ("FIRST", "LAST")}
+    add("--powers", nargs=2, help=text, **how)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the inputs")
     add("--peers", nargs="*", choices=NAMES, default=NAMES, help="libraries beside lossjax")
     options.add_rounds(parser, rounds=15, seconds=300)
@@ -50,7 +45,7 @@ def plan(args: argparse.Namespace) -> Plan:
     jobs = [Job("time", functools.partial(_timed, plain, *how))]
     for case in dict.fromkeys([plain, *own, *curve]):
         beside = [p for p in peers if p is OURS or (isinstance(p, JaxPeer) and case not in own)]
-        work = functools.partial(memory.weighed, case, beside)
+        work = functools.partial(every_case.weighed, case, peers=beside)
         jobs.append(Job(f"memory {case.name} {case.shape}", work))
     return Plan(jobs, missing)
 

@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib.util
+import itertools
 import os
 import queue
 import threading
@@ -65,27 +66,19 @@ class Model(NamedTuple):
         return losses.MeanSquaredError()
 
 
-class Perceptron(nnx.Module):
-    def __init__(self, *sizes: int) -> None:
-        rngs = nnx.Rngs(0)
-        self.hidden = nnx.Linear(sizes[0], sizes[1], rngs=rngs)
-        self.out = nnx.Linear(sizes[1], sizes[2], rngs=rngs)
-
-    def __call__(self, x: Any) -> Any:
-        return self.out(nnx.relu(self.hidden(x)))
+def perceptron_of(*sizes: int) -> nnx.Module:
+    rngs = nnx.Rngs(0)
+    first, last = (nnx.Linear(*pair, rngs=rngs) for pair in itertools.pairwise(sizes))
+    return nnx.Sequential(first, nnx.relu, last)
 
 
-class Convolutions(nnx.Module):
-    def __init__(self) -> None:
-        rngs = nnx.Rngs(0)
-        self.first = nnx.Conv(1, 16, (3, 3), rngs=rngs)
-        self.second = nnx.Conv(16, 32, (3, 3), rngs=rngs)
-        self.out = nnx.Linear(7 * 7 * 32, 10, rngs=rngs)
-
-    def __call__(self, x: Any) -> Any:
-        for layer in (self.first, self.second):
-            x = nnx.max_pool(nnx.relu(layer(x)), (2, 2), (2, 2))
-        return self.out(x.reshape(len(x), -1))
+def convolutions() -> nnx.Module:
+    rngs = nnx.Rngs(0)
+    half = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+    convolutions = [nnx.Conv(*pair, (3, 3), rngs=rngs) for pair in ((1, 16), (16, 32))]
+    layers = [layer for one in convolutions for layer in (one, nnx.relu, half)]
+    last = nnx.Linear(7 * 7 * 32, 10, rngs=rngs)
+    return nnx.Sequential(*layers, lambda x: x.reshape(len(x), -1), last)
 
 
 class Block(nnx.Module):
@@ -115,15 +108,6 @@ class Language(nnx.Module):
         return self.out(x)
 
 
-def keras_perceptron(*sizes: int) -> Callable[[Any], list[Any]]:
-    first, hidden, last = sizes
-    return lambda layers: [
-        layers.Input((first,)),
-        layers.Dense(hidden, "relu"),
-        layers.Dense(last),
-    ]
-
-
 def keras_convolutions(layers: Any) -> list[Any]:
     found = [layers.Input((28, 28, 1))]
     for width in (16, 32):
@@ -133,15 +117,18 @@ def keras_convolutions(layers: Any) -> list[Any]:
 
 
 def perceptron(*sizes: int, batch: int, steps: int) -> Model:
-    network = functools.partial(Perceptron, *sizes)
-    classes = sizes[-1] if sizes[-1] > 1 else 0
-    return Model(network, keras_perceptron(*sizes), sizes[:1], classes, batch, steps)
+    def keras(layers: Any) -> list[Any]:
+        first, hidden, last = sizes
+        return [layers.Input((first,)), layers.Dense(hidden, "relu"), layers.Dense(last)]
+
+    network = functools.partial(perceptron_of, *sizes)
+    return Model(network, keras, sizes[:1], sizes[-1] if sizes[-1] > 1 else 0, batch, steps)
 
 
 MODELS = {
     "mlp": perceptron(10, 64, 1, batch=32, steps=320),
     "digits": perceptron(64, 128, 10, batch=64, steps=160),
-    "cnn": Model(Convolutions, keras_convolutions, (28, 28, 1), 10, batch=128, steps=4),
+    "cnn": Model(convolutions, keras_convolutions, (28, 28, 1), 10, batch=128, steps=4),
     "language": Model(Language, None, (128,), 8192, batch=8, steps=3, vocabulary=8192),
 }
 

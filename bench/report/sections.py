@@ -1,6 +1,5 @@
 """The sections of a report, each of the records of one command, and the numbers on top."""
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -21,21 +20,18 @@ from bench.frames import (
     ordered,
     ours,
     peers,
+    placed,
     ratio_text,
     scope,
     seconds_text,
     share_text,
-    times,
 )
 from bench.record import OURS, Record
 from bench.report.charts import Figure, plotted, table_of
 
-Place = tuple[str, tuple[int, ...]]
 FASTER = "times as fast as the peer"
 PLAIN = {"no weights": "", "float32": "", "sample_weight": "weight"}  # in the name of a plot
 FLOOR_LOOKS = {"no weights": 0, "sample_weight": 2, "mask": 4, TRACED: 5}
-
-
 LOOKS = {compare.WORSE: 1, compare.SAME: 8, compare.BETTER: 4}  # red, grey, green
 
 
@@ -137,41 +133,6 @@ def _plots(
         words["device"] = str(devices.index(words["device"]) + 1) if len(devices) > 1 else ""
         slug = "-".join([name, *filter(None, words.values())])
         yield some, (slug, f"{title}: {scope(some, keys)}")
-
-
-def placed(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """With a panel and a row for each line, the largest shape first."""
-    pairs = list(zip(frame["loss"], frame["sizes"], strict=True))
-    place, notes = by_shape(pairs)
-    found = pd.DataFrame([place[pair] for pair in pairs], frame.index, ["panel", "row"])
-    order = frame["elements"].sort_values(ascending=False, kind="stable").index
-    return frame.join(found).loc[order], notes
-
-
-def by_shape(keys: Sequence[Place]) -> tuple[dict[Place, tuple[str, str]], list[str]]:
-    """The (panel, row) of each (label, shape), and a note on the marked rows.
-
-    Losses that compare all rows, or run step by step, are measured at shapes of their own. A
-    panel for each of these would be all but empty: they go to the panel of the run's shape of
-    the same rank by size, and the row is marked.
-    """
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-    for label, shape in dict.fromkeys(keys):
-        shapes.setdefault(label, []).append(shape)
-    counts = Counter(shape for some in shapes.values() for shape in some)
-    usual = {shape for shape in counts if 2 * counts[shape] > max(counts.values())}
-    # A shape beside the usual ones, not in their place, is one more of the run.
-    panels = usual.union(*(some for some in shapes.values() if usual <= {*some}))
-    place, notes = {}, []
-    for label, some in shapes.items():
-        own = sorted({*some} - panels, key=math.prod, reverse=True)
-        free = sorted(panels - {*some}, key=math.prod, reverse=True)
-        moved = dict(zip(own, free, strict=False))
-        for shape in some:
-            place[label, shape] = times(moved.get(shape, shape)), label + "†" * bool(moved)
-        if moved:
-            notes.append(f"{label} at {' and '.join(map(times, moved))}")
-    return place, [f"† at shapes of its own: {'; '.join(notes)}."] if notes else []
 
 
 def section(

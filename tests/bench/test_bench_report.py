@@ -13,8 +13,8 @@ from matplotlib import image
 from selenium import webdriver
 
 from bench import compare, report
+from bench.frames import by_shape
 from bench.record import Record, Row
-from bench.report.sections import by_shape
 
 LOSSES = (
     "SparseCategoricalCrossentropy(from_logits=True)",
@@ -240,6 +240,7 @@ def opened(chromium, path, width, scheme):
     return wide, marks, messages, sent
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark")])
 def test_a_browser_shows_the_page(full, wanted, chromium, tmp_path, width, scheme):
     path = tmp_path / "report.html"
@@ -260,6 +261,7 @@ def test_a_browser_shows_the_page(full, wanted, chromium, tmp_path, width, schem
     assert set(inks) & (light | dark) == (light if scheme == "light" else dark)
 
 
+@pytest.mark.thorough
 def test_a_name_of_the_legend_shows_its_series_alone(full, chromium, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(full, encoding="utf-8")
@@ -281,6 +283,7 @@ def test_a_name_of_the_legend_shows_its_series_alone(full, chromium, tmp_path):
     assert set(seen[2]) == {"1"}
 
 
+@pytest.mark.thorough
 def test_the_browser_would_tell(chromium, tmp_path):
     """An error, and a request that the page forbids: what the test above would see."""
     path = tmp_path / "wrong.html"
