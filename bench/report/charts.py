@@ -124,12 +124,8 @@ def png(plot: Plot, folder: Path) -> Path:
 
 
 def _config(ink: Mapping[str, str]) -> dict[str, Any]:
-    axis: dict[str, Any] = {
-        "labelColor": ink["muted"],
-        "titleColor": ink["muted"],
-        "gridColor": ink["grid"],
-    }
-    axis |= {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
+    axis: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
+    axis |= {"labelColor": ink["muted"], "titleColor": ink["muted"], "gridColor": ink["grid"]}
     return {
         "axis": {**axis, "domain": False, "ticks": False, "labelSeparation": 6},
         "background": "transparent",

@@ -59,9 +59,8 @@ def headline(records: Sequence[Record]) -> Headline | None:
     main = max(alike(frame), key=lambda some: ((some["weights"] == "no weights").all(), len(some)))
     cards = []
     for peer, over in _over(main).items():
-        if over.notna().any():
-            text = f"as fast as {peer}: geometric mean of {over.count()} rows"
-            cards.append((f"{mean_text(over)}×", text))
+        text = f"as fast as {peer}: geometric mean of {over.count()} rows"
+        cards.append((f"{mean_text(over)}×", text))
     over = ours(main)["floor"]
     if over.notna().any():
         text = f"the time of the floor: geometric mean of {over.count()} rows, at most "
@@ -70,7 +69,8 @@ def headline(records: Sequence[Record]) -> Headline | None:
 
 
 def _over(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    found = dict(list(peers(frame).groupby("implementation")["speedup"]))
+    numbers = peers(frame).dropna(subset="speedup")
+    found = dict(list(numbers.groupby("implementation")["speedup"]))
     return {name: found[name] for name in ordered(found)}
 
 
@@ -205,11 +205,8 @@ def memory(frame: pd.DataFrame) -> Section | None:
 def first_call(frame: pd.DataFrame) -> Section | None:
     facts = []
     for some in alike(frame):
-        found = {name: x.dropna() for name, x in _over(some).items()}
-        means = [
-            f"{mean_text(x)} over {name} ({len(x)} rows)" for name, x in found.items() if len(x)
-        ]
-        if means:
+        over = _over(some).items()
+        if means := [f"{mean_text(x)} over {name} ({len(x)} rows)" for name, x in over]:
             facts.append(f"Geometric mean, {scope(some)}: {', '.join(means)}.")
     if (half := ours(frame)["seconds"].median()) > 0:
         facts.append(f"Half of lossjax's first calls take {seconds_text(half)} or less.")
@@ -218,12 +215,10 @@ def first_call(frame: pd.DataFrame) -> Section | None:
 
 
 def vocabulary(frame: pd.DataFrame) -> Section | None:
-    timed = peers(frame).dropna(subset="speedup")
     facts = [
-        f"{label}, {shape}: {name} takes {ratio_text(over)} times as long as lossjax."
-        for label, shape, name, over in timed[
-            ["loss", "shape", "implementation", "speedup"]
-        ].itertuples(index=False)
+        f"{line['loss']}, {line['shape']}: {line['implementation']} takes "
+        f"{ratio_text(line['speedup'])} times as long as lossjax."
+        for _, line in peers(frame).dropna(subset="speedup").iterrows()
     ]
     tokens, classes = (frame["sizes"].str[i] for i in (0, -1))
     panel = frame["loss"] + ", " + tokens.astype(str) + " tokens"
