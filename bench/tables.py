@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.frames import (
-    KNOWN,
     bytes_text,
     mean_text,
     measured,
@@ -46,7 +45,7 @@ def show(record: Record) -> None:
     for table in TABLES[record.command](frame, title, console.width >= 120) if len(frame) else ():
         console.print(table)
     for _, row in frame[frame["error"].notna()].iterrows() if len(frame) else ():
-        where = " ".join((row["loss"], row["weights"], row["shape"], row["dtype"]))
+        where = ", ".join((row["loss"], row["weights"], row["shape"], row["dtype"]))
         text = f"{row['implementation']} is not measured: {where}: {row['error']}"
         console.print(text, style="red", markup=False, highlight=False)
     for name, reason in record.missing.items():
@@ -62,7 +61,7 @@ def grid(cells: pd.DataFrame, title: str, caption: str = "", style: str = "") ->
     for name in cells.columns:
         table.add_column(name, justify="right", no_wrap=True)
     words = cells.index.to_frame().astype(str).to_numpy()
-    for line, texts in zip(words, cells.fillna("-").to_numpy(), strict=True):
+    for line, texts in zip(words, cells.astype(object).fillna("-").to_numpy(), strict=True):
         table.add_row(*map(escape, line), *texts)
     return table
 
@@ -84,23 +83,34 @@ def by_case(frame: pd.DataFrame, texts: Iterable[str], names: list[str]) -> pd.D
 def compared(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Time of lossjax; how much more it takes than the floor and less than the others."""
     names, same = told(frame)
-    lines = _ratios(frame)
-    headers = lines["header"].unique()
-    spread = (lines["high"] - lines["low"]) / lines["value"] / 2
-    texts = lines["text"] + (spread.map(" [dim]±{:.0%}[/dim]".format) if wide else "")
-    cells = lines.assign(text=texts).pivot_table("text", names, "header", "first", sort=False)
     own = ours(frame).set_index(names)["seconds"].map(seconds_text, na_action="ignore")
-    caption = "under a library: its time over lossjax's, above 1 where lossjax is faster"
-    yield grid(own.to_frame(OURS).join(cells[headers]), f"{title}; {same}", caption)
+    cells, caption = own.to_frame(OURS), ""
+    lines = _ratios(frame)
+    if len(lines):
+        headers = lines["header"].unique()
+        spread = (lines["high"] - lines["low"]) / lines["value"] / 2
+        texts = lines["text"] + (spread.map(" [dim]±{:.0%}[/dim]".format) if wide else "")
+        lines = lines.assign(wide=texts)
+        more = lines.pivot_table("wide", names, "header", "first", sort=False)
+        cells = cells.join(more[headers])
+        caption = "under a library: its time over lossjax's, above 1 where lossjax is faster"
+    yield grid(cells, f"{title}; {same}", caption)
+    if len(lines):
+        yield _summary(lines)
+
+
+def _summary(lines: pd.DataFrame) -> Table:
     rows = {}
     for weights, some in lines.groupby("weights", sort=False):
         by_header = some.groupby("header")
         means = by_header["value"].agg(geometric_mean)
         worst = some.loc[by_header["excess"].idxmax()].set_index("header")
         rows[weights, "mean"] = means.map("[bold]{:.2f}[/bold]".format)
-        rows[weights, "worst"] = worst["text"] + "\n" + worst["loss"] + "\n" + worst["shape"]
+        rows[weights, "worst"] = (
+            worst["text"] + "\n" + worst["loss"].map(escape) + "\n" + worst["shape"]
+        )
     summary = pd.DataFrame(rows).T.rename_axis(["weights", ""])
-    yield grid(summary[headers], "geometric means, and worst rows")
+    return grid(summary[lines["header"].unique()], "geometric means, and worst rows")
 
 
 def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,6 +125,8 @@ def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
         lines = numbered(some[some[number].notna()], number).assign(header=header)
         excess = lines["value"] / LIMITS[number]
         found.append(lines.assign(excess=1 / excess if number == "speedup" else excess))
+    if not any(map(len, found)):
+        return pd.DataFrame()
     lines = pd.concat(filter(len, found))
     plain = lines["value"].map("{:.2f}".format)
     texts = plain.where(lines["excess"] <= 1, "[red]" + plain + "[/red]")
@@ -145,13 +157,9 @@ def memory(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
         part = by_case(frame, frame[number].map(share_text, na_action="ignore"), names)
         cells = cells.join(part.add_suffix(f"\n{number}"))
     caption = "temporary bytes, and bytes kept from forward to backward, in parts of y_pred"
-    yield grid(
-        cells[["y_pred", *sorted(cells.columns[1:], key=_side)]], f"{title}; {same}", caption
-    )
-
-
-def _side(header: str) -> int:
-    return KNOWN.index(header.partition("\n")[0])
+    sides = ordered(frame["implementation"])
+    headers = ["y_pred", *(f"{side}\n{number}" for side in sides for number in ("temp", "kept"))]
+    yield grid(cells.reindex(columns=headers), f"{title}; {same}", caption)
 
 
 def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
@@ -162,11 +170,12 @@ def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
         caption = "bytes over the floor, temporary memory over y_pred, kernels, time"
         yield grid(cells, f"{target}: {ESTIMATES}; {same}", caption)
     over = by_case(frame, frame["moved"], ["target", "loss", "weights", "shape", "dtype"])
+    over = over.reindex(columns=ordered([OURS, *frame["implementation"]]))
     rows = {}
     for target, some in over.groupby("target", sort=False):
-        own = some.get(OURS, pd.Series(dtype=float))
+        own = some[OURS]
         line = {f"{OURS}\nwithin 5%": f"{(own <= LIMIT).sum()} of {own.count()}"}
-        for side in over.columns.drop(OURS, errors="ignore"):
+        for side in over.columns.drop(OURS):
             both = some[own.notna() & some[side].notna()]
             line[side] = mean_text(both[side])
             line[f"{OURS}\nbeside {side}"] = mean_text(own[both.index])

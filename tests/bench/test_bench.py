@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from bench import agreement, cases, contest, environment, harness, record
+from bench import agreement, cases, contest, environment, harness, record, tables
 from bench.__main__ import main
 from bench.peers import OURS, PEERS, TRACED, JaxPeer
 from bench.record import Record, Row, ratio
@@ -381,6 +381,18 @@ def test_compile(tmp_path, capsys):
     assert implementations(found, "first_call_seconds") == {"lossjax", "keras", "optax"}
     assert all(len(row.values["first_call_seconds"]) == 2 for row in found.rows)
     assert "MeanSquaredError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["losses", "memory", "scaling", "linear-ce", "devices"])
+def test_what_failed_is_shown(capsys, command):
+    """Alone, and beside one that has numbers."""
+    failed = dataclasses.replace(ROW, values={"error": "such a pity"})
+    for rows in ([failed], [failed, dataclasses.replace(ROW, implementation="floor")], [ROW]):
+        tables.show(dataclasses.replace(a_record(*rows), command=command))
+        printed = capsys.readouterr().out
+        text = "lossjax is not measured: Huber, no weights, 8 × 4, float32: such a pity"
+        assert (text in printed) == (failed in rows)
+        assert "torch cannot be used: no" in printed
 
 
 @pytest.mark.parametrize(
