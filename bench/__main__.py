@@ -3,12 +3,11 @@
 import argparse
 import importlib
 import sys
-from pathlib import Path
+from typing import Any
 
 from bench import environment
-from bench.record import Record
 
-# What is measured here, and what is not: for the second, nothing is set before its module runs.
+# What is measured here, what is compiled for elsewhere, and what reads records.
 MEASURED = {
     "losses": "time the value and gradient of every loss, beside peers and the floor",
     "scaling": "time per element, from small inputs to large ones",
@@ -17,46 +16,55 @@ MEASURED = {
     "linear-ce": "time and memory of the loss that never makes the logits, over V and chunks",
     "training": "time of a step of `fit`, beside other loops and Keras",
 }
-OTHER = {
-    "devices": "what programs cost on TPUs and GPUs that are not here (estimates)",
+ESTIMATED = {"devices": "what programs cost on TPUs and GPUs that are not here (estimates)"}
+READ = {
     "report": "one page with plots from records",
     "compare": "two records: what became slower, beyond the noise",
 }
 
 
 def main(argv: list[str]) -> int:
-    if argv and argv[0] in MEASURED:
-        early = argparse.ArgumentParser(
-            f"python -m bench {argv[0]}", add_help=False, allow_abbrev=False
-        )
-        early.add_argument("--device", choices=environment.PLATFORMS)
-        environment.choose_device(early.parse_known_args(argv)[0].device)
+    name = argv[0] if argv else ""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, text in (MEASURED | OTHER).items():
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        if argv and argv[0] == name:
-            # Only now: jax reads its settings when it is imported.
-            module = importlib.import_module(f"bench.{name.replace('-', '_')}")
+    for known, text in (MEASURED | ESTIMATED | READ).items():
+        command = commands.add_parser(known, help=text, description=text, allow_abbrev=False)
+        if known == name:
+            module = _module(argv)
             module.add_arguments(command)
+            if name in MEASURED:
+                _add_device(command)
+            if name not in READ:
+                command.add_argument("--json", metavar="FILE", help="write the record of the run")
     args = parser.parse_args(argv)
     args.argv = argv
-    json = getattr(args, "json", None)
-    if json and not Path(json).parent.is_dir():  # better now than after an hour
-        parser.exit(2, f"bench: the folder of --json {json} does not exist.\n")
     try:
-        result = module.run(args)
+        if name in READ:
+            return int(module.run(args))
+        return int(importlib.import_module("bench.jobs").run(args, module.plan))
     except ValueError as error:
         if not str(error).startswith("bench:"):
             raise
         parser.exit(2, f"{error}\n")
-    if not isinstance(result, Record):
-        return result
-    if json:
-        result.save(json)
-    tables = importlib.import_module("bench.tables")
-    tables.show(result)
-    return 0
+
+
+def _module(argv: list[str]) -> Any:
+    """Only now: jax reads its settings when it is imported."""
+    if argv[0] in MEASURED:
+        early = argparse.ArgumentParser(
+            f"python -m bench {argv[0]}", add_help=False, allow_abbrev=False
+        )
+        _add_device(early)
+        environment.choose_device(early.parse_known_args(argv)[0].device)
+    elif argv[0] in ESTIMATED:
+        environment.choose_device("cpu")  # the compilers' chips are not to be looked for here
+    own = argv[0] in ("linear-ce", "training", *ESTIMATED, *READ)
+    return importlib.import_module(f"bench.{argv[0].replace('-', '_') if own else 'every_case'}")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    platforms = environment.PLATFORMS
+    parser.add_argument("--device", choices=platforms, help="default: the best that jax sees")
 
 
 if __name__ == "__main__":

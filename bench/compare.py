@@ -6,16 +6,17 @@ gives an interval for new / old. It holds the noise within the runs, not that be
 """
 
 import argparse
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from bench.record import FLOOR, OURS, Record, Row, load, ratio
+from bench.frames import bytes_text, described
+from bench.record import FLOOR, OURS, SIZES, Record, Row, load, ratio
+from bench.tables import grid, terminal
 
 TOLERANCE = 0.05
 CONFIDENCE = 0.95
@@ -27,111 +28,53 @@ SLACK_BYTES = 4096
 
 DEVICE = ("platform", "kind", "count", "cpu", "cores")  # what makes it the same one
 
-# What the samples of a command are divided by.
-REFERENCES = {"seconds": FLOOR, "first_call_seconds": "keras"}
-BYTES = ("temp_bytes", "residual_bytes", "bytes")
+REFERENCES = {"seconds": FLOOR, "first_call_seconds": "keras"}  # what samples are divided by
 
 WORSE, BETTER, SAME = "worse", "better", "unchanged"
 FAILS, WORKS = "fails now", "works now"
 FEW = f"not judged: fewer than {FEWEST_ROUNDS} rounds"
-UNMATCHED = "not judged: no {} to divide by"
 ONLY_OLD, ONLY_NEW = "only in old", "only in new"
 REGRESSIONS, GAINS = (WORSE, FAILS), (BETTER, WORKS)
 ORDER = (*REGRESSIONS, *GAINS, SAME)  # others follow
-
-
-@dataclasses.dataclass(frozen=True)
-class Change:
-    """One quantity of one case in both runs. Samples have an interval of new / old, bytes none."""
-
-    case: str
-    weighting: str
-    shape: tuple[int, ...]
-    dtype: str
-    target: str
-    quantity: str
-    verdict: str
-    old: float | None = None
-    new: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def factor(self) -> float | None:
-        """New over old."""
-        if self.old is None or self.new is None:
-            return None
-        if self.old == 0:
-            return float("inf") if self.new else 1.0
-        return self.new / self.old
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """As text, below `HEADER`."""
-        show = size if self.quantity in BYTES else "{:.2f}".format
-        factor = "" if self.factor is None else f"{self.factor:.2f}"
-        if self.low is not None and self.high is not None:
-            factor += f" ({self.low:.2f} to {self.high:.2f})"
-        return (
-            self.case,
-            self.weighting,
-            " × ".join(map(str, self.shape)),
-            self.dtype,
-            self.target,
-            self.quantity,
-            "" if self.old is None else show(self.old),
-            "" if self.new is None else show(self.new),
-            factor,
-        )
-
-
-HEADER = (
-    *("loss", "weighting", "shape", "dtype", "target", "quantity"),
-    *("old", "new", f"new / old ({CONFIDENCE:.0%})"),
-)
-WORDS = 6  # the first columns are words, the next numbers
-ALWAYS = (0, *range(WORDS, len(HEADER)))  # the columns that a table never leaves out
-
-
-def size(number: float) -> str:
-    """Bytes, as people read them."""
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} GB"
+Rows: TypeAlias = Mapping[str, Row]
+Line: TypeAlias = dict[str, Any]
+WORDS = ["loss", "weights", "shape", "dtype", "target", "quantity"]
 
 
 def mismatch(old: Record, new: Record) -> list[str]:
     """Why the two runs are no fair comparison."""
-    found = []
-    if old.command != new.command:
-        found.append(f"command: {old.command} and {new.command}")
+    facts: list[dict[str, Any]] = [{"command": record.command} for record in (old, new)]
     if old.command != "devices":  # those programs do not depend on where they are compiled
-        for name in DEVICE:
-            values = old.device.get(name), new.device.get(name)
-            if values[0] != values[1]:
-                found.append(f"device {name}: {values[0]} and {values[1]}")
+        for fact, record in zip(facts, (old, new), strict=True):
+            fact |= {f"device {name}": record.device.get(name) for name in DEVICE}
+    found = [
+        f"{n}: {facts[0][n]} and {facts[1][n]}" for n in facts[0] if facts[0][n] != facts[1][n]
+    ]
     dtypes = [sorted({row.dtype for row in record.rows}) for record in (old, new)]
     if not {*dtypes[0]} & {*dtypes[1]}:
         found.append(f"dtype: {', '.join(dtypes[0])} and {', '.join(dtypes[1])}")
     return found
 
 
-def changes(old: Record, new: Record, tolerance: float = TOLERANCE) -> list[Change]:
-    """One for each quantity of each case of either run, in the order of the new one."""
+def changes(old: Record, new: Record, tolerance: float = TOLERANCE) -> pd.DataFrame:
+    """A line for each quantity of each case of either run, in the order of the new one.
+
+    `value` is new over old; samples have an interval of it, bytes none.
+    """
     key = _matching(old, new)
-    olds = {key(rows[OURS]): rows for rows in old.groups().values() if OURS in rows}
-    news = {key(rows[OURS]): rows for rows in new.groups().values() if OURS in rows}
-    found = []
-    for name in [*news, *(name for name in olds if name not in news)]:
+    olds, news = (
+        {key(rows[OURS]): rows for rows in record.groups().values() if OURS in rows}
+        for record in (old, new)
+    )
+    lines = []
+    for name in {**news, **olds}:
+        rows = news.get(name) or olds[name]
         if name in olds and name in news:
-            found += _pair(olds[name], news[name], tolerance)
-        elif name in news:
-            found.append(_change(news[name][OURS], "", ONLY_NEW))
+            found = _pair(olds[name], news[name], tolerance)
         else:
-            found.append(_change(olds[name][OURS], "", ONLY_OLD))
-    return found
+            found = [_line("", ONLY_NEW if name in news else ONLY_OLD)]
+        lines += [{**described(rows[OURS]), **line} for line in found]
+    return pd.DataFrame(lines)
 
 
 def _matching(old: Record, new: Record) -> Callable[[Row], tuple[Any, ...]]:
@@ -144,52 +87,51 @@ def _matching(old: Record, new: Record) -> Callable[[Row], tuple[Any, ...]]:
     return lambda row: tuple(getattr(row, name) for name in fields)
 
 
-def _pair(olds: dict[str, Row], news: dict[str, Row], tolerance: float) -> list[Change]:
-    old, new = olds[OURS], news[OURS]
-    failed = "error" in old.values, "error" in new.values
+def _pair(olds: Rows, news: Rows, tolerance: float) -> list[Line]:
+    old, new = olds[OURS].values, news[OURS].values
+    failed = "error" in old, "error" in new
     if any(failed):
         verdict = {(False, True): FAILS, (True, False): WORKS, (True, True): SAME}[failed]
-        return [_change(new, "compiles and runs", verdict)]
-    found = []
-    for name, reference in REFERENCES.items():
-        if name in old.values and name in new.values:
-            sides = [(rows[OURS], rows.get(reference)) for rows in (olds, news)]
-            found.append(_sampled(name, reference, sides, tolerance))
-    for name in BYTES:
-        if name in old.values and name in new.values:
-            found.append(_counted(old, new, name, tolerance))
-    return found
+        return [_line("compiles and runs", verdict)]
+    sampled = [name for name in REFERENCES if name in old and name in new]
+    counted = [name for name in SIZES if name in old and name in new]
+    return [_sampled(name, olds, news, tolerance) for name in sampled] + [
+        _counted(name, old[name], new[name], tolerance) for name in counted
+    ]
 
 
-def _sampled(
-    name: str, reference: str, sides: Sequence[tuple[Row, Row | None]], tolerance: float
-) -> Change:
-    quantity = f"time / {reference}" if name == "seconds" else f"first call / {reference}"
-    pairs = [(a.values[name], b.values[name]) for a, b in sides if b and name in b.values]
-    row = sides[1][0]
+def _sampled(name: str, olds: Rows, news: Rows, tolerance: float) -> Line:
+    reference = REFERENCES[name]
+    quantity = f"{'time' if name == 'seconds' else 'first call'} / {reference}"
+    pairs = [
+        (rows[OURS].values[name], rows[reference].values[name])
+        for rows in (olds, news)
+        if reference in rows and name in rows[reference].values
+    ]
     if len(pairs) < 2:
-        return _change(row, quantity, UNMATCHED.format(reference))
+        return _line(quantity, f"not judged: no {reference} to divide by")
     old, new = (ratio(a, b).median for a, b in pairs)
     if min(len(a) for a, _ in pairs) < FEWEST_ROUNDS:
-        return _change(row, quantity, FEW, old, new)
+        return _line(quantity, FEW, old, new)
     low, high = interval(*pairs)
-    verdict = WORSE if low > 1 + tolerance else BETTER if high < 1 / (1 + tolerance) else SAME
-    return _change(row, quantity, verdict, old, new, low, high)
+    return _line(quantity, _verdict(low, high, tolerance), old, new, low, high)
 
 
-def _counted(old: Row, new: Row, name: str, tolerance: float) -> Change:
-    before, after = old.values[name], new.values[name]
-    verdict = SAME
-    if abs(after - before) > SLACK_BYTES:
-        if after > before * (1 + tolerance):
-            verdict = WORSE
-        elif after < before / (1 + tolerance):
-            verdict = BETTER
-    return _change(new, name, verdict, before, after)
+def _counted(name: str, old: float, new: float, tolerance: float) -> Line:
+    over = new / old if old else math.inf
+    verdict = SAME if abs(new - old) <= SLACK_BYTES else _verdict(over, over, tolerance)
+    return _line(name, verdict, old, new)
 
 
-def _change(row: Row, quantity: str, verdict: str, *numbers: float) -> Change:
-    return Change(*row.group, quantity, verdict, *numbers)
+def _verdict(low: float, high: float, tolerance: float) -> str:
+    return WORSE if low > 1 + tolerance else BETTER if high < 1 / (1 + tolerance) else SAME
+
+
+def _line(quantity: str, verdict: str, *numbers: float) -> Line:
+    old, new, low, high = (*numbers, math.nan, math.nan, math.nan, math.nan)[:4]
+    line = {"quantity": quantity, "verdict": verdict, "old": old, "new": new}
+    value = new / old if old else 1.0 if new == old else math.inf
+    return {**line, "value": value, "low": low, "high": high}
 
 
 def interval(
@@ -226,11 +168,11 @@ def run(args: argparse.Namespace) -> int:
     """0: nothing is worse; 1: something is. ValueError if the records cannot be compared."""
     old, new = load(args.old), load(args.new)
     found = _compared(old, new, args)
-    _print(Console(), old, new, found)
-    return int(any(change.verdict in REGRESSIONS for change in found))
+    _print(terminal(), old, new, found)
+    return int(found["verdict"].isin(REGRESSIONS).any())
 
 
-def _compared(old: Record, new: Record, args: argparse.Namespace) -> list[Change]:
+def _compared(old: Record, new: Record, args: argparse.Namespace) -> pd.DataFrame:
     if not args.tolerance >= 0:
         raise ValueError(
             f"bench: --tolerance must be 0 or more, got {args.tolerance}. "
@@ -243,13 +185,14 @@ def _compared(old: Record, new: Record, args: argparse.Namespace) -> list[Change
             f"got {'; '.join(differences)}. Pass --force to compare all the same."
         )
     found = changes(old, new, args.tolerance)
-    if all(change.verdict in (ONLY_OLD, ONLY_NEW) for change in found):
+    verdicts = {*found["verdict"]} if len(found) else set()
+    if verdicts <= {ONLY_OLD, ONLY_NEW}:
         raise ValueError(
             "bench: the runs must share cases of lossjax, got none. "
             "Run both with the same --losses and --shapes."
         )
-    if not any(change.verdict in ORDER for change in found):
-        reasons = sorted({c.verdict for c in found if c.verdict.startswith("not judged")})
+    if not verdicts & {*ORDER}:
+        reasons = sorted(verdict for verdict in verdicts if verdict.startswith("not judged"))
         raise ValueError(
             f"bench: {' and '.join(reasons) or 'the runs hold nothing to compare'}. "
             f"Measure again, with all peers and {FEWEST_ROUNDS} rounds or more."
@@ -257,32 +200,38 @@ def _compared(old: Record, new: Record, args: argparse.Namespace) -> list[Change
     return found
 
 
-def _print(console: Console, old: Record, new: Record, found: Sequence[Change]) -> None:
-    for name in sorted({*old.versions, *new.versions}):
-        versions = [record.versions.get(name, "absent") for record in (old, new)]
-        if versions[0] != versions[1]:
-            console.print(f"{name}: {versions[0]} before, {versions[1]} now", highlight=False)
-    groups: dict[str, list[Change]] = {verdict: [] for verdict in ORDER}
-    for change in found:
-        groups.setdefault(change.verdict, []).append(change)
-    # A column that says the same in every row is said once.
-    cells = list(zip(*(change.cells for change in found), strict=True))
-    shown = [i for i in range(len(HEADER)) if i in ALWAYS or len({*cells[i]}) > 1]
-    same = [f"{HEADER[i]} {cells[i][0]}" for i in range(WORDS) if i not in shown]
-    if same:
+def table_of(found: pd.DataFrame) -> pd.DataFrame:
+    """As text: the words of each change, among them its verdict, and the numbers."""
+    lines = []
+    for _, line in found.iterrows():
+        show = bytes_text if line["quantity"] in SIZES else "{:.2f}".format
+        old, new = ("" if math.isnan(x) else show(x) for x in (line["old"], line["new"]))
+        value = "" if math.isnan(line["value"]) else f"{line['value']:.2f}"
+        if not math.isnan(line["low"]):
+            value += f" ({line['low']:.2f} to {line['high']:.2f})"
+        lines.append({"old": old, "new": new, f"new / old ({CONFIDENCE:.0%})": value})
+    return pd.DataFrame(lines, pd.MultiIndex.from_frame(found[["verdict", *WORDS]]))
+
+
+def _print(console: Console, old: Record, new: Record, found: pd.DataFrame) -> None:
+    console.print(*renewed(old, new), sep="\n", highlight=False)
+    # A word that is the same in every row is said once.
+    told = [name for name in WORDS[1:] if found[name].nunique() == 1]
+    if told:
+        same = (f"{name} {found[name].iloc[0]}" for name in told)
         console.print(", ".join(same), highlight=False)
-    # What matters most comes last, where the terminal stops.
-    for verdict, group in reversed(groups.items()):
-        if not group:
-            continue
+    counts = found["verdict"].value_counts(sort=False)
+    verdicts = sorted(counts.index, key=[*ORDER, *counts.index].index)
+    cells = table_of(found.sort_values("value", na_position="first", kind="stable"))
+    for verdict in reversed(verdicts):  # what matters most comes last, where the terminal stops
         style = "red" if verdict in REGRESSIONS else "green" if verdict in GAINS else ""
-        table = Table(title=f"{len(group)} {verdict}", title_justify="left", title_style=style)
-        for index in shown:
-            justify: Literal["left", "right"] = "left" if index < WORDS else "right"
-            table.add_column(HEADER[index], justify=justify, overflow="fold")
-        for change in sorted(group, key=lambda c: c.factor or 0):
-            row = change.cells
-            table.add_row(*(escape(row[i]) for i in shown))
-        console.print(table)
-    counts = [f"{len(group)} {verdict}" for verdict, group in groups.items() if group]
-    console.print("; ".join(counts) + ".", highlight=False)
+        some = cells.xs(verdict, drop_level=False).droplevel(["verdict", *told])
+        console.print(grid(some, f"{counts[verdict]} {verdict}", style=style))
+    console.print("; ".join(f"{counts[v]} {v}" for v in verdicts) + ".", highlight=False)
+
+
+def renewed(old: Record, new: Record) -> list[str]:
+    """The versions that changed, in words."""
+    names = sorted({*old.versions, *new.versions})
+    pairs = ((n, *(record.versions.get(n, "absent") for record in (old, new))) for n in names)
+    return [f"{name}: {before} before, {now} now." for name, before, now in pairs if before != now]

@@ -1,30 +1,24 @@
 """Where and with what a run is made; `choose_device` comes before jax is imported."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench.record import Record, Row, one_line
+from bench.record import Record, one_line
 
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
-LIBRARIES = ("jax", "jaxlib", "keras", "optax", "torch", "jax-cce", "tokamax", "numpy")
-FLAGS = (
-    "JAX_PLATFORMS",
-    "JAX_ENABLE_X64",
-    "XLA_FLAGS",
-    "XLA_PYTHON_CLIENT_PREALLOCATE",
-    "LIBTPU_INIT_ARGS",
-    "GLIBC_TUNABLES",
-    "MALLOC_MMAP_THRESHOLD_",
-    "OMP_NUM_THREADS",
-    "OMP_WAIT_POLICY",
-)
+# The compilers for absent devices, too: programs depend on them as much as on jax.
+LIBRARIES = ["jax", "jaxlib", "keras", "optax", "torch", "jax-cce", "tokamax", "numpy", "libtpu"]
+LIBRARIES += ["jax-cuda12-plugin", "jax-cuda13-plugin"]
+FLAGS = "JAX_PLATFORMS JAX_ENABLE_X64 XLA_FLAGS XLA_PYTHON_CLIENT_PREALLOCATE LIBTPU_INIT_ARGS"
+FLAGS += " GLIBC_TUNABLES MALLOC_MMAP_THRESHOLD_ OMP_NUM_THREADS OMP_WAIT_POLICY"
 
 
 def choose_device(device: str | None) -> None:
@@ -33,15 +27,8 @@ def choose_device(device: str | None) -> None:
         os.environ["JAX_PLATFORMS"] = PLATFORMS[device]
 
 
-class Start(NamedTuple):
-    """When a run began, and how many programs were busy then."""
-
-    time: datetime.datetime
-    load: float | None
-
-
-def start() -> Start:
-    """Complain now of what would spoil the run."""
+def begun(argv: Sequence[str]) -> Record:
+    """The record of a run that begins now. Complains now of what would spoil it."""
     import jax
 
     try:
@@ -58,34 +45,19 @@ def start() -> Start:
             f"stalls of programs whose threads wait for each other (torch.compile, above all).",
             file=sys.stderr,
         )
-    return Start(now(), load)
-
-
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-def record(
-    command: str,
-    argv: Sequence[str],
-    began: Start,
-    missing: Mapping[str, str],
-    rows: Sequence[Row],
-) -> Record:
-    """The rows of a run that ends now, with everything around them."""
     head, dirty = commit()
     return Record(
-        command=command,
+        command=argv[0],
         argv=list(argv),
-        started=began.time.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        seconds=round((now() - began.time).total_seconds(), 1),
-        device={**device(), "load": began.load},
+        started=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        seconds=0,
+        device={**device(), "load": load},
         versions=versions(),
         commit=head,
         dirty=dirty,
-        flags=flags(),
-        missing=dict(missing),
-        rows=list(rows),
+        flags={name: os.environ[name] for name in FLAGS.split() if name in os.environ},
+        missing={},
+        rows=[],
     )
 
 
@@ -120,39 +92,22 @@ def cpu_model() -> str:
 
 
 def versions() -> dict[str, str]:
+    """Of what is here."""
     import lossjax
 
-    ours = {"python": platform.python_version(), "lossjax": lossjax.__version__}
-    return ours | installed(LIBRARIES)
-
-
-def installed(libraries: Sequence[str]) -> dict[str, str]:
-    """The versions of those that are here."""
-    found = {}
-    for library in libraries:
-        try:
+    found = {"python": platform.python_version(), "lossjax": lossjax.__version__}
+    for library in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
-
-
-def flags() -> dict[str, str]:
-    return {name: os.environ[name] for name in FLAGS if name in os.environ}
 
 
 def commit() -> tuple[str | None, bool]:
     """The commit that is checked out, and whether a tracked file differs from it."""
-    head = _git("rev-parse", "HEAD")
-    return head, bool(_git("status", "--porcelain", "--untracked-files=no"))
-
-
-def _git(*arguments: str) -> str | None:
-    here = Path(__file__).parent
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return None, False
+    head = done.stdout.strip()
+    return head.removesuffix("-dirty") or None, head.endswith("-dirty")

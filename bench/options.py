@@ -1,13 +1,12 @@
 """Arguments that several commands take."""
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 from bench.cases import Case, cases
-from bench.environment import PLATFORMS
-from bench.peers import OURS, PEERS, TRACED, JaxPeer, Peer
+from bench.peers import OURS, PEERS, JaxPeer, Peer
 from bench.record import BYTES, WEIGHTINGS
-
-LARGE, SMALL = (2048, 4096), (256, 128)
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -20,17 +19,15 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def positive(text: str) -> float:
-    number = float(text)
-    if not number > 0:
+    if not float(text) > 0:
         raise argparse.ArgumentTypeError(f"a number above 0 is required, got {text}")
-    return number
+    return float(text)
 
 
 def count(text: str) -> int:
-    number = int(text)
-    if number < 1:
+    if int(text) < 1:
         raise argparse.ArgumentTypeError(f"a number from 1 is required, got {text}")
-    return number
+    return int(text)
 
 
 def add_cases(
@@ -40,45 +37,30 @@ def add_cases(
     names = [p.name for p in PEERS if p is not OURS and (isinstance(p, JaxPeer) or not jax_only)]
     add = parser.add_argument
     add("--losses", nargs="+", metavar="NAME", help="class, function or other names; default: all")
-    add(
-        "--shapes",
-        nargs="+",
-        type=shape,
-        default=list(shapes),
-        metavar="ROWSxWIDTH",
-        help="shapes of y_pred; losses of pairs of rows and of sequences take smaller ones alike",
-    )
+    text = "shapes of y_pred; losses of pairs of rows and of sequences take smaller ones alike"
+    how: dict[str, Any] = {"type": shape, "default": [*shapes], "metavar": "ROWSxWIDTH"}
+    add("--shapes", nargs="+", help=text, **how)
     add("--dtype", nargs="+", choices=BYTES, default=["float32"], help="of the inputs")
     add("--weightings", nargs="+", choices=WEIGHTINGS, default=["none"], help="one number a row")
     add("--peers", nargs="*", choices=names, default=names, help="libraries beside lossjax")
-    add("--device", choices=PLATFORMS, help="default: the best that jax sees")
-    add("--json", metavar="FILE", help="write the record of the run")
 
 
 def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
     """How long."""
     add = parser.add_argument
     add("--rounds", type=count, default=rounds, help=f"samples of each (default: {rounds})")
-    add(
-        "--seconds",
-        type=positive,
-        default=seconds,
-        help=f"stop a case's rounds after as many (default: {seconds:g})",
-    )
+    text = f"stop a case's rounds after as many (default: {seconds:g})"
+    add("--seconds", type=positive, default=seconds, help=text)
 
 
 def chosen_cases(args: argparse.Namespace) -> list[Case]:
     return cases(args.losses, args.shapes, args.dtype, args.weightings)
 
 
-def chosen_peers(args: argparse.Namespace) -> tuple[list[Peer], dict[str, str]]:
+def chosen_peers(
+    args: argparse.Namespace, known: Sequence[Peer] = PEERS
+) -> tuple[list[Peer], dict[str, str]]:
     """lossjax first, and those asked for that are here; and why the others are not."""
-    asked = [peer for peer in PEERS if peer.name in args.peers]
+    asked = [peer for peer in known if peer.name in args.peers]
     missing = {peer.name: peer.missing for peer in asked if peer.missing}
-    traced = [TRACED] if getattr(args, "traced", False) else []
-    return [OURS, *traced, *(peer for peer in asked if not peer.missing)], missing
-
-
-def chosen_jax_peers(args: argparse.Namespace) -> tuple[list[JaxPeer], dict[str, str]]:
-    peers, missing = chosen_peers(args)
-    return [peer for peer in peers if isinstance(peer, JaxPeer)], missing
+    return [OURS, *(peer for peer in asked if not peer.missing)], missing

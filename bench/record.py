@@ -5,9 +5,11 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import jsonschema
 
 SCHEMA = 1
 # Implementations beside the peers: what is measured, and what only moves the bytes.
@@ -15,19 +17,13 @@ OURS, FLOOR = "lossjax", "floor"
 WEIGHTINGS = ("none", "weight", "mask")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
-# What a row may hold. Lists have one entry a round; the k-th entries of the implementations of
-# one case (and of its weightings) are of the same round.
+# What a row may hold, beside an `error`: `record.schema.json` says the rest. Lists have one entry
+# a round; the k-th entries of the implementations of one case (and of its weightings) are of the
+# same round.
+FORM = Path(__file__).with_name("record.schema.json")
 SAMPLES = ("seconds", "first_call_seconds")
-NUMBERS = (
-    "temp_bytes",
-    "residual_bytes",
-    "bytes",
-    "floor_bytes",
-    "kernels",
-    "estimated_seconds",
-    "flops",
-)
-TEXTS = ("error",)
+SIZES = ("temp_bytes", "residual_bytes", "bytes")
+NUMBERS = (*SIZES, "floor_bytes", "kernels", "estimated_seconds", "flops")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +42,10 @@ class Row:
     def group(self) -> tuple[str, str, tuple[int, ...], str, str]:
         """What rows must share to be compared."""
         return self.case, self.weighting, self.shape, self.dtype, self.target
+
+    @property
+    def samples(self) -> Sequence[float]:
+        return next((self.values[name] for name in SAMPLES if name in self.values), ())
 
     @property
     def input_bytes(self) -> int:
@@ -88,89 +88,24 @@ def load(path: str | Path) -> Record:
     """A record from its file; ValueError for anything that is none."""
     where = f"bench: {Path(path).name}"
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise ValueError(f"{where}: cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ValueError(f"{where}: is not JSON: {error}.") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+    validator = jsonschema.Draft202012Validator(json.loads(FORM.read_text(encoding="utf-8")))
+    wrong = jsonschema.exceptions.best_match(validator.iter_errors(data))
+    if wrong:
         raise ValueError(
-            f"{where}: a record of schema {SCHEMA} is required, got {found!r}. "
-            f"Make one with `python -m bench losses --json FILE`."
+            f"{where}: a record of schema {SCHEMA} is required; {wrong.json_path[:60]}: "
+            f"{wrong.message[-120:]}. Make one with `python -m bench losses --json FILE`."
         )
-    _fields(where, data, Record)
-    rows = []
-    for index, row in enumerate(data["rows"]):
-        rows.append(_row(f"{where}: row {index}", row))
+    rows = [Row(**{**row, "shape": tuple(row["shape"])}) for row in data["rows"]]
     return Record(**{**data, "rows": rows})
 
 
-# The types that the fields of both classes have in JSON.
-_TYPES: dict[str, tuple[type, ...]] = {
-    "argv": (list,),
-    "seconds": (int, float),
-    "device": (dict,),
-    "versions": (dict,),
-    "commit": (str, type(None)),
-    "dirty": (bool,),
-    "flags": (dict,),
-    "missing": (dict,),
-    "rows": (list,),
-    "schema": (int,),
-    "shape": (list,),
-    "values": (dict,),
-}
-
-
-def _fields(where: str, data: dict[str, Any], cls: type) -> None:
-    names = {field.name for field in dataclasses.fields(cls)}
-    for name in sorted(names ^ set(data)):
-        raise ValueError(f"{where}: {name!r} is {'missing' if name in names else 'unknown'}.")
-    for name, value in data.items():
-        types = _TYPES.get(name, (str,))
-        if not isinstance(value, types):
-            wanted = " or ".join(t.__name__ for t in types)
-            raise ValueError(f"{where}: {name!r} must be {wanted}, got {type(value).__name__}.")
-
-
-def _row(where: str, data: Any) -> Row:
-    if not isinstance(data, dict):
-        raise ValueError(f"{where}: must be an object, got {type(data).__name__}.")
-    _fields(where, data, Row)
-    for name, known in (("weighting", WEIGHTINGS), ("dtype", BYTES)):
-        if data[name] not in known:
-            raise ValueError(
-                f"{where}: {name!r} must be one of {', '.join(known)}, got {data[name]!r}."
-            )
-    if not all(_is_number(n) and isinstance(n, int) and n > 0 for n in data["shape"]):
-        raise ValueError(f"{where}: 'shape' must be sizes, got {data['shape']}.")
-    for name, value in data["values"].items():
-        _value(where, name, value)
-    return Row(**{**data, "shape": tuple(data["shape"])})
-
-
-def _value(where: str, name: str, value: Any) -> None:
-    if name in SAMPLES:
-        fits = isinstance(value, list) and value != [] and all(map(_is_positive, value))
-        wanted = "a list of positive numbers"
-    elif name in NUMBERS:
-        fits, wanted = _is_number(value) and value >= 0, "a number, 0 or more"
-    elif name in TEXTS:
-        fits, wanted = isinstance(value, str), "a text"
-    else:
-        known = ", ".join((*SAMPLES, *NUMBERS, *TEXTS))
-        raise ValueError(f"{where}: value {name!r} is unknown; known are {known}.")
-    if not fits:
-        raise ValueError(f"{where}: {name!r} must be {wanted}, got {str(value)[:60]}.")
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
-
-
-def _is_positive(x: Any) -> bool:
-    return _is_number(x) and x > 0
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}")
 
 
 class Ratio(NamedTuple):
@@ -198,6 +133,14 @@ def geometric_mean(values: Iterable[float]) -> float | None:
     """None where there are none."""
     found = list(values)
     return statistics.geometric_mean(found) if found else None
+
+
+def attempted(work: Callable[..., Mapping[str, Any]], *args: Any) -> Mapping[str, Any]:
+    """What a row holds; whatever a library or a compiler fails with, the others go on."""
+    try:
+        return work(*args)
+    except Exception as error:
+        return {"error": one_line(error)}
 
 
 def one_line(error: BaseException) -> str:

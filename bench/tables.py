@@ -1,224 +1,224 @@
 """The terminal's view of a record: a table a command, its means, and what went wrong."""
 
-import dataclasses
 import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
+import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.record import FLOOR, OURS, Ratio, Record, Row, geometric_mean, ratio
+from bench.frames import (
+    bytes_text,
+    mean_text,
+    measured,
+    numbered,
+    ordered,
+    ours,
+    seconds_text,
+    share_text,
+)
+from bench.record import FLOOR, OURS, Record, geometric_mean, ratio
 
-Group: TypeAlias = tuple[Any, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A ratio for each case, red where it is on the wrong side of `limit`."""
-
-    header: str
-    ratios: Mapping[Group, Ratio]
-    better: Callable[..., float]  # min if it should be small, max if large
-    limit: float
-
-    def cell(self, group: Group, wide: bool) -> str:
-        found = self.ratios.get(group)
-        if found is None:
-            return "-"
-        spread = (found.high - found.low) / found.median / 2
-        return self.coloured(found.median) + (f" [dim]±{spread:.0%}[/dim]" if wide else "")
-
-    def coloured(self, number: float) -> str:
-        is_bad = number != self.better(number, self.limit)
-        return f"[red]{number:.2f}[/red]" if is_bad else f"{number:.2f}"
-
-    def worst(self, groups: Iterable[Group]) -> tuple[float, Group] | None:
-        worst = min if self.better is max else max
-        found = [(self.ratios[group].median, group) for group in groups if group in self.ratios]
-        return worst(found, default=None)
-
-    def mean(self, groups: Iterable[Group]) -> float | None:
-        return geometric_mean(self.ratios[group].median for group in groups if group in self.ratios)
+# Each, and the number in the frame, from where on it is red: above, or below for a speed-up.
+LIMITS = {"floor": 2.5, "weighed": 1.15, "speedup": 1 / 1.05}
+LIMIT = 1.05  # of the floor of bytes
+ESTIMATES = "estimates by XLA's compiler, not measurements"
+Maker: TypeAlias = Callable[[pd.DataFrame, str, bool], Iterable[Table]]
 
 
-def show(record: Record, console: Console | None = None) -> None:
-    """Print what a command has found."""
-    console = console or Console()
+def terminal() -> Console:
+    console = Console()
     if not console.is_terminal:  # a file has no width
         console.width = max(console.width, 140)
-    if record.rows and record.command in TABLES:
-        for table in TABLES[record.command](record, console.width >= 120):
-            console.print(table)
-    for row in record.rows:
-        if "error" in row.values:
-            where = " ".join((row.case, row.weighting, size(row.shape), row.dtype))
-            text = f"{row.implementation} is not measured: {where}: {row.values['error']}"
-            console.print(text, style="red", markup=False, highlight=False)
+    return console
+
+
+def show(record: Record) -> None:
+    """Print what a command has found."""
+    console = terminal()
+    frame = measured([record], record.command)
+    device = record.device
+    title = f"{record.command} on {device['kind']} ({device['cores']} cores of {device['cpu']})"
+    for table in TABLES[record.command](frame, title, console.width >= 120) if len(frame) else ():
+        console.print(table)
+    for _, row in frame[frame["error"].notna()].iterrows() if len(frame) else ():
+        where = ", ".join((row["loss"], row["weights"], row["shape"], row["dtype"]))
+        text = f"{row['implementation']} is not measured: {where}: {row['error']}"
+        console.print(text, style="red", markup=False, highlight=False)
     for name, reason in record.missing.items():
         console.print(f"{name} cannot be used: {reason}", markup=False, highlight=False)
 
 
-def losses(record: Record, wide: bool) -> Iterable[Table]:
+def grid(cells: pd.DataFrame, title: str, caption: str = "", style: str = "") -> Table:
+    """The columns of the index are words, the others numbers, whose text may hold markup."""
+    table = Table(title=title, caption=caption, title_justify="left", box=box.SIMPLE_HEAD)
+    table.title_style = style or table.title_style
+    for name in cells.index.names:
+        table.add_column(name, overflow="fold")
+    for name in cells.columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    words = cells.index.to_frame().astype(str).to_numpy()
+    for line, texts in zip(words, cells.astype(object).fillna("-").to_numpy(), strict=True):
+        table.add_row(*map(escape, line), *texts)
+    return table
+
+
+def told(frame: pd.DataFrame, *more: str) -> tuple[list[str], str]:
+    """The columns that tell the cases apart, and what is the same in all of them."""
+    names = ["loss", *(n for n in ("weights", "shape", "dtype") if frame[n].nunique() > 1), *more]
+    same = (frame[n].iloc[0] for n in ("weights", "shape", "dtype") if n not in names)
+    return names, ", ".join(filter(None, same))
+
+
+def by_case(frame: pd.DataFrame, texts: Iterable[str], names: list[str]) -> pd.DataFrame:
+    """A line a case and a column an implementation."""
+    cells = frame.assign(text=list(texts))
+    cells = cells.pivot_table("text", names, "implementation", "first", sort=False)
+    return cells[ordered(cells)]
+
+
+def compared(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Time of lossjax; how much more it takes than the floor and less than the others."""
-    return _compared(record, "seconds", wide)
+    names, same = told(frame)
+    own = ours(frame).set_index(names)["seconds"].map(seconds_text, na_action="ignore")
+    cells, caption = own.to_frame(OURS), ""
+    lines = _ratios(frame)
+    if len(lines):
+        headers = lines["header"].unique()
+        spread = (lines["high"] - lines["low"]) / lines["value"] / 2
+        texts = lines["text"] + (spread.map(" [dim]±{:.0%}[/dim]".format) if wide else "")
+        lines = lines.assign(wide=texts)
+        more = lines.pivot_table("wide", names, "header", "first", sort=False)
+        cells = cells.join(more[headers])
+        caption = "under a library: its time over lossjax's, above 1 where lossjax is faster"
+    yield grid(cells, f"{title}; {same}", caption)
+    if len(lines):
+        yield _summary(lines)
 
 
-def compilation(record: Record, wide: bool) -> Iterable[Table]:
-    """The same for first calls."""
-    return _compared(record, "first_call_seconds", wide)
+def _summary(lines: pd.DataFrame) -> Table:
+    rows = {}
+    for weights, some in lines.groupby("weights", sort=False):
+        by_header = some.groupby("header")
+        means = by_header["value"].agg(geometric_mean)
+        worst = some.loc[by_header["excess"].idxmax()].set_index("header")
+        rows[weights, "mean"] = means.map("[bold]{:.2f}[/bold]".format)
+        rows[weights, "worst"] = (
+            worst["text"] + "\n" + worst["loss"].map(escape) + "\n" + worst["shape"]
+        )
+    summary = pd.DataFrame(rows).T.rename_axis(["weights", ""])
+    return grid(summary[lines["header"].unique()], "geometric means, and worst rows")
 
 
-def _compared(record: Record, samples: str, wide: bool) -> Iterable[Table]:
-    groups = record.groups()
-    columns = _columns(record, samples)
-    table, names = _table(record, groups)
-    table.caption = "under a library: its time over lossjax's, above 1 where lossjax is faster"
-    for header in (OURS, *(column.header for column in columns)):
-        table.add_column(header, justify="right")
-    for group, sides in groups.items():
-        ours = sides.get(OURS)
-        taken = ours.values.get(samples) if ours else None
-        cells = [column.cell(group, wide) for column in columns]
-        table.add_row(*names(group), time(statistics.median(taken)) if taken else "-", *cells)
-    yield table
-    sums = Table(title="geometric means, and worst rows", title_justify="left")
-    sums.add_column("weights")
-    for column in columns:
-        sums.add_column(column.header, justify="right")
-    for weighting in dict.fromkeys(group[1] for group in groups):
-        chosen = [group for group in groups if group[1] == weighting]
-        means = [column.mean(chosen) for column in columns]
-        sums.add_row(weighting, *("-" if m is None else f"[bold]{m:.2f}[/bold]" for m in means))
-        cells = []
-        for column in columns:
-            worst = column.worst(chosen)
-            name = "" if worst is None else f"\n{escape(worst[1][0])}\n{size(worst[1][2])}"
-            cells.append("-" if worst is None else column.coloured(worst[0]) + name)
-        sums.add_row("  worst", *cells, end_section=True)
-    yield sums
+def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every ratio and the header above it, red where it is on the wrong side of its limit."""
+    own = ours(frame)
+    parts = [(own, "floor", "over\nfloor")]
+    for name in ordered(frame["implementation"]):
+        if name not in (OURS, FLOOR):
+            parts.append((frame[frame["implementation"] == name], "speedup", name))
+    found = []
+    for some, number, header in [*parts, (own, "weighed", "over\nunweighted")]:
+        lines = numbered(some[some[number].notna()], number).assign(header=header)
+        excess = lines["value"] / LIMITS[number]
+        found.append(lines.assign(excess=1 / excess if number == "speedup" else excess))
+    if not any(map(len, found)):
+        return pd.DataFrame()
+    lines = pd.concat(filter(len, found))
+    plain = lines["value"].map("{:.2f}".format)
+    texts = plain.where(lines["excess"] <= 1, "[red]" + plain + "[/red]")
+    return lines.assign(text=texts).reset_index(drop=True)
 
 
-def _columns(record: Record, samples: str) -> list[Column]:
-    groups = record.groups()
-
-    def found(above: Callable[[Group], Row | None], below: Callable[[Group], Row | None]) -> Any:
-        pairs = {group: (above(group), below(group)) for group in groups}
-        return {
-            group: ratio(a.values[samples], b.values[samples])
-            for group, (a, b) in pairs.items()
-            if a and b and len(a.values.get(samples, ())) == len(b.values.get(samples, ())) > 0
-        }
-
-    def side(name: str) -> Callable[[Group], Row | None]:
-        return lambda group: groups[group].get(name)
-
-    def unweighted(group: Group) -> Row | None:
-        case, weighting, *rest = group
-        return groups.get((case, "none", *rest), {}).get(OURS) if weighting != "none" else None
-
-    columns = [Column("over\nfloor", found(side(OURS), side(FLOOR)), min, 2.5)]
-    columns += [
-        Column(name.replace(".", ".\n"), found(side(name), side(OURS)), max, 1 / 1.05)
-        for name in implementations(record)
-        if name not in (OURS, FLOOR)
-    ]
-    columns.append(Column("over\nunweighted", found(side(OURS), unweighted), min, 1.15))
-    return [column for column in columns if column.ratios]
-
-
-def scaling(record: Record, wide: bool) -> Iterable[Table]:
+def scaling(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Time per element over the least of the curve; and over the floor, which has steps too."""
-    curves: dict[Group, dict[int, float]] = {}
-    for (case, weighting, shape, dtype, _), sides in record.groups().items():
-        timed = {
-            name: row.values["seconds"] for name, row in sides.items() if "seconds" in row.values
-        }
-        elements = math.prod(shape)
-        for name, samples in timed.items():
-            curve = curves.setdefault((case, weighting, dtype, name), {})
-            curve[elements] = statistics.median(samples) / elements
-        if {OURS, FLOOR} <= timed.keys():
-            curve = curves.setdefault((case, weighting, dtype, f"{OURS} / {FLOOR}"), {})
-            curve[elements] = ratio(timed[OURS], timed[FLOOR]).median
-    sizes = sorted({elements for curve in curves.values() for elements in curve})
-    headers = ["best", *(f"2^{math.log2(n):.0f}" for n in sizes)]
-    table = Table(title=title(record), title_justify="left")
-    table.caption = "time per element over the best one; for the ratio, the ratio itself"
-    for header in ("loss", ""):
-        table.add_column(header, no_wrap=True)
-    for header in headers:
-        table.add_column(header, justify="right")
-    for (case, weighting, dtype, name), curve in curves.items():
-        unusual = [text for text in (weighting, dtype) if text not in ("none", "float32")]
-        best = min(curve.values())
-        unit, text = (1.0, "") if "/" in name else (best, f"{best * 1e9:.3g} ns")
-        cells = [f"{curve[n] / unit:.2f}" if n in curve else "-" for n in sizes]
-        table.add_row(escape(" ".join((case, *unusual))), name, text, *cells)
-    yield table
+    own = ours(frame)
+    over = own.assign(nanoseconds=own["floor"], implementation=f"{OURS} / {FLOOR}")
+    lines = pd.concat([frame, over]).sort_values("loss", kind="stable")
+    names, same = told(frame.assign(shape=""), "implementation")
+    curves = lines.pivot_table("nanoseconds", names, "elements", sort=False).sort_index(axis=1)
+    best, is_time = curves.min(axis=1), ~curves.index.isin([f"{OURS} / {FLOOR}"], "implementation")
+    cells = curves.div(best.where(is_time, 1), axis=0).map("{:.2f}".format, na_action="ignore")
+    cells = cells.rename(columns=lambda n: f"2^{math.log2(n):.0f}")
+    cells.insert(0, "best", best.map("{:.3g} ns".format).where(is_time, ""))
+    caption = "time per element over the best one; for the ratio, the ratio itself"
+    yield grid(cells, f"{title}; {same}", caption)
 
 
-def memory(record: Record, wide: bool) -> Iterable[Table]:
+def memory(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Temporary bytes and residuals, in parts of one input."""
-    sides_of = implementations(record)
-    groups = record.groups()
-    table, names = _table(record, groups)
-    table.caption = "temporary bytes, and bytes kept from forward to backward, in parts of y_pred"
-    table.add_column("y_pred", justify="right")
-    for name in sides_of:
-        table.add_column(f"{name}\ntemp", justify="right")
-        table.add_column(f"{name}\nkept", justify="right")
-    for group, sides in groups.items():
-        one = next(iter(sides.values())).input_bytes
-        cells = []
-        for name in sides_of:
-            values = sides[name].values if name in sides else {}
-            for key in ("temp_bytes", "residual_bytes"):
-                cells.append(f"{values[key] / one:.1%}" if key in values else "-")
-        table.add_row(*names(group), f"{one / 1e6:.3g} MB", *cells)
-    yield table
+    names, same = told(frame)
+    cells = frame.groupby(names, sort=False)["input_bytes"].first().map(bytes_text)
+    cells = cells.to_frame("y_pred")
+    for number in ("temp", "kept"):
+        part = by_case(frame, frame[number].map(share_text, na_action="ignore"), names)
+        cells = cells.join(part.add_suffix(f"\n{number}"))
+    caption = "temporary bytes, and bytes kept from forward to backward, in parts of y_pred"
+    sides = ordered(frame["implementation"])
+    headers = ["y_pred", *(f"{side}\n{number}" for side in sides for number in ("temp", "kept"))]
+    yield grid(cells.reindex(columns=headers), f"{title}; {same}", caption)
 
 
-TABLES: dict[str, Callable[[Record, bool], Iterable[Table]]] = {
-    "losses": losses,
+def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
+    """A table for each target, and one of means over the losses that both sides have."""
+    for target, some in frame.groupby("target", sort=False):
+        names, same = told(some)
+        cells = by_case(some, some.apply(_program, axis=1), names)
+        caption = "bytes over the floor, temporary memory over y_pred, kernels, time"
+        yield grid(cells, f"{target}: {ESTIMATES}; {same}", caption)
+    over = by_case(frame, frame["moved"], ["target", "loss", "weights", "shape", "dtype"])
+    over = over.reindex(columns=ordered([OURS, *frame["implementation"]]))
+    rows = {}
+    for target, some in over.groupby("target", sort=False):
+        own = some[OURS]
+        line = {f"{OURS}\nwithin 5%": f"{(own <= LIMIT).sum()} of {own.count()}"}
+        for side in over.columns.drop(OURS):
+            both = some[own.notna() & some[side].notna()]
+            line[side] = mean_text(both[side])
+            line[f"{OURS}\nbeside {side}"] = mean_text(own[both.index])
+        rows[target] = line
+    means = pd.DataFrame(rows).T.rename_axis("target")
+    yield grid(means, f"bytes over the floor: {ESTIMATES}, geometric means")
+
+
+def _program(row: pd.Series) -> str:
+    if isinstance(row["error"], str):
+        return "error"
+    over, time = row["moved"], row["estimated_seconds"]
+    text = "-" if math.isnan(over) else f"{over:.2f}"
+    text = f"[red]{text}[/red]" if over > LIMIT else text
+    end = "-" if math.isnan(time) else seconds_text(time)
+    return f"{text} {share_text(row['temp']):>6} {row['kernels']:3g} {end:>7}"
+
+
+def vocabulary(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
+    """Time and memory of everything that was timed; then memory over V."""
+    held = frame["megabytes"].map("{:.1f} MB, ".format) + frame["temp"].map(share_text)
+    frame = frame.assign(held=held.where(frame["temp"].notna(), "-"))
+    timed = frame[frame["seconds"].notna()].set_index(["loss", "weights", "implementation"])
+    if len(timed):
+        base = timed["samples"].iloc[0]
+        over = timed["samples"].map(lambda samples: f"{ratio(samples, base).median:.2f}")
+        cells = {"time": timed["seconds"].map(seconds_text), "ratio": over}
+        cells["temporary memory\nof the logits"] = timed["held"]
+        caption = "the ratio is to lossjax with its own choice of the chunk, round by round"
+        yield grid(pd.DataFrame(cells), f"{title}; {timed['shape'].iloc[0]}", caption)
+    first = frame.iloc[0]
+    curve = frame[(frame["loss"] == first["loss"]) & (frame["weights"] == first["weights"])]
+    curve = curve[curve["temp"].notna()].sort_values("elements", kind="stable")
+    cells = by_case(curve, curve["held"], ["shape"]).rename_axis("logits")
+    yield grid(cells, "temporary memory over V, of the logits")
+
+
+TABLES: dict[str, Maker] = {
+    "losses": compared,
     "scaling": scaling,
     "memory": memory,
-    "compile": compilation,
-    "training": losses,
+    "compile": compared,
+    "training": compared,
+    "devices": devices,
+    "linear-ce": vocabulary,
 }
-
-
-def _table(record: Record, groups: Iterable[Group]) -> tuple[Table, Callable[[Group], list[str]]]:
-    """A table whose first columns tell the cases apart, and the cells of a case in these."""
-    cells = {group: [escape(group[0]), group[1], size(group[2]), group[3]] for group in groups}
-    headers = ("loss", "weights", "shape", "dtype")
-    varying = [0, *(i for i in (1, 2, 3) if len({names[i] for names in cells.values()}) > 1)]
-    fixed = sorted({names[i] for names in cells.values() for i in {1, 2, 3} - set(varying)})
-    table = Table(title=f"{title(record)}; {', '.join(fixed)}", title_justify="left")
-    for i in varying:
-        table.add_column(headers[i], justify="right" if i == 2 else "left", no_wrap=True)
-    return table, lambda group: [cells[group][i] for i in varying]
-
-
-def implementations(record: Record) -> list[str]:
-    """In the order of the cases that have most of them: the first may lack one of the middle."""
-    groups = sorted(record.groups().values(), key=len, reverse=True)
-    return list(dict.fromkeys(name for sides in groups for name in sides))
-
-
-def title(record: Record) -> str:
-    device = record.device
-    return f"{record.command} on {device['kind']} ({device['cores']} cores of {device['cpu']})"
-
-
-def size(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
-
-
-def time(seconds: float) -> str:
-    for unit, factor in (("s", 1), ("ms", 1e3)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"

@@ -3,11 +3,12 @@
 import argparse
 import functools
 import importlib.util
+import itertools
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -16,28 +17,30 @@ import optax
 from flax import nnx
 from jax import numpy as jnp
 
-from bench import contest, environment, harness, options
-from bench.progress import collect
-from bench.record import OURS, Record, Row, one_line
+from bench import contest, harness, options
+from bench.jobs import Job, Plan
+from bench.record import OURS, Row, one_line
 from lossjax import losses, training
 
 RATE = 1e-3
+FOREVER = 10**6
 Pause: TypeAlias = Callable[[], None]
-Training: TypeAlias = Callable[[Pause], Any]
+Training: TypeAlias = Callable[[Pause], None]
+Batch: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 class Model(NamedTuple):
     """What is trained, on what: `steps` batches of `batch` rows an epoch."""
 
     network: Callable[[], nnx.Module]
-    keras: Callable[[Any], Any] | None
+    keras: Callable[[Any], list[Any]] | None
     inputs: tuple[int, ...]
     classes: int  # 0 for a number to predict
     batch: int
     steps: int
     vocabulary: int = 0
 
-    def data(self) -> tuple[np.ndarray, np.ndarray]:
+    def data(self) -> Batch:
         rng = np.random.default_rng(0)
         rows = self.batch * self.steps
         if self.vocabulary:
@@ -48,6 +51,14 @@ class Model(NamedTuple):
             return x, rng.integers(0, self.classes, rows, dtype=np.int32)
         return x, rng.normal(size=(rows, 1)).astype(np.float32)
 
+    def epochs(self) -> Iterator[Iterator[Batch]]:
+        """The batches of one after the other, each shuffled anew, without end."""
+        x, y = self.data()
+        rng = np.random.default_rng(0)
+        while True:
+            order = np.split(rng.permutation(len(x)), self.steps)
+            yield ((x[rows], y[rows]) for rows in order)
+
     @property
     def loss(self) -> losses.Loss:
         if self.classes:
@@ -55,27 +66,19 @@ class Model(NamedTuple):
         return losses.MeanSquaredError()
 
 
-class Perceptron(nnx.Module):
-    def __init__(self, *sizes: int) -> None:
-        rngs = nnx.Rngs(0)
-        self.hidden = nnx.Linear(sizes[0], sizes[1], rngs=rngs)
-        self.out = nnx.Linear(sizes[1], sizes[2], rngs=rngs)
-
-    def __call__(self, x: Any) -> Any:
-        return self.out(nnx.relu(self.hidden(x)))
+def perceptron_of(*sizes: int) -> nnx.Module:
+    rngs = nnx.Rngs(0)
+    first, last = (nnx.Linear(*pair, rngs=rngs) for pair in itertools.pairwise(sizes))
+    return nnx.Sequential(first, nnx.relu, last)
 
 
-class Convolutions(nnx.Module):
-    def __init__(self) -> None:
-        rngs = nnx.Rngs(0)
-        self.first = nnx.Conv(1, 16, (3, 3), rngs=rngs)
-        self.second = nnx.Conv(16, 32, (3, 3), rngs=rngs)
-        self.out = nnx.Linear(7 * 7 * 32, 10, rngs=rngs)
-
-    def __call__(self, x: Any) -> Any:
-        for layer in (self.first, self.second):
-            x = nnx.max_pool(nnx.relu(layer(x)), (2, 2), (2, 2))
-        return self.out(x.reshape(len(x), -1))
+def convolutions() -> nnx.Module:
+    rngs = nnx.Rngs(0)
+    half = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+    convolutions = [nnx.Conv(*pair, (3, 3), rngs=rngs) for pair in ((1, 16), (16, 32))]
+    layers = [layer for one in convolutions for layer in (one, nnx.relu, half)]
+    last = nnx.Linear(7 * 7 * 32, 10, rngs=rngs)
+    return nnx.Sequential(*layers, lambda x: x.reshape(len(x), -1), last)
 
 
 class Block(nnx.Module):
@@ -105,43 +108,28 @@ class Language(nnx.Module):
         return self.out(x)
 
 
-def keras_perceptron(keras: Any, *sizes: int) -> Any:
-    dense = keras.layers.Dense
-    return [keras.Input(sizes[:1]), dense(sizes[1], "relu"), dense(sizes[2])]
+def keras_convolutions(layers: Any) -> list[Any]:
+    found = [layers.Input((28, 28, 1))]
+    for width in (16, 32):
+        found.append(layers.Conv2D(width, 3, padding="same", activation="relu"))
+        found.append(layers.MaxPool2D())
+    return [*found, layers.Flatten(), layers.Dense(10)]
 
 
-def keras_convolutions(keras: Any) -> Any:
-    layers = keras.layers
-    blocks = [
-        layer
-        for width in (16, 32)
-        for layer in (
-            layers.Conv2D(width, 3, padding="same", activation="relu"),
-            layers.MaxPool2D(),
-        )
-    ]
-    return [keras.Input((28, 28, 1)), *blocks, layers.Flatten(), layers.Dense(10)]
+def perceptron(*sizes: int, batch: int, steps: int) -> Model:
+    def keras(layers: Any) -> list[Any]:
+        first, hidden, last = sizes
+        return [layers.Input((first,)), layers.Dense(hidden, "relu"), layers.Dense(last)]
+
+    network = functools.partial(perceptron_of, *sizes)
+    return Model(network, keras, sizes[:1], sizes[-1] if sizes[-1] > 1 else 0, batch, steps)
 
 
 MODELS = {
-    "mlp": Model(
-        lambda: Perceptron(10, 64, 1),
-        lambda keras: keras_perceptron(keras, 10, 64, 1),
-        (10,),
-        0,
-        32,
-        320,
-    ),
-    "digits": Model(
-        lambda: Perceptron(64, 128, 10),
-        lambda keras: keras_perceptron(keras, 64, 128, 10),
-        (64,),
-        10,
-        64,
-        160,
-    ),
-    "cnn": Model(Convolutions, keras_convolutions, (28, 28, 1), 10, 128, 4),
-    "language": Model(Language, None, (128,), 8192, 8, 3, 8192),
+    "mlp": perceptron(10, 64, 1, batch=32, steps=320),
+    "digits": perceptron(64, 128, 10, batch=64, steps=160),
+    "cnn": Model(convolutions, keras_convolutions, (28, 28, 1), 10, batch=128, steps=4),
+    "language": Model(Language, None, (128,), 8192, batch=8, steps=3, vocabulary=8192),
 }
 
 
@@ -181,112 +169,85 @@ class Paced:
         self._go.release()
 
 
-FOREVER = 10**6
+def ours(model: Model, steps_per_call: Any, pause: Pause) -> None:
+    training.fit(
+        training.init(model.network(), optax.adam(RATE)),
+        model.loss,
+        model.data(),
+        epochs=FOREVER,
+        batch_size=model.batch,
+        steps_per_call=steps_per_call,
+        callbacks=[lambda *_: pause()],
+        verbose=False,
+    )
 
 
-def ours(model: Model, steps_per_call: Any) -> Training:
-    def train(pause: Pause) -> None:
-        training.fit(
-            training.init(model.network(), optax.adam(RATE)),
-            model.loss,
-            model.data(),
-            epochs=FOREVER,
-            batch_size=model.batch,
-            steps_per_call=steps_per_call,
-            callbacks=[lambda *_: pause()],
-            verbose=False,
-        )
-
-    return train
-
-
-def by_hand(model: Model) -> Training:
+def by_hand(model: Model, pause: Pause) -> None:
     """Split once, plain dicts, everything donated, the mean loss kept on the device."""
+    graph, *states = nnx.split(model.network(), nnx.Param, ...)
+    params, rest = map(nnx.to_pure_dict, states)
+    tx, loss = optax.adam(RATE), model.loss
 
-    def train(pause: Pause) -> None:
-        graph, *states = nnx.split(model.network(), nnx.Param, ...)
-        params, rest = map(nnx.to_pure_dict, states)
-        tx, loss = optax.adam(RATE), model.loss
+    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
+    def step(params: Any, opt_state: Any, total: Any, x: Any, y: Any) -> Any:
+        def objective(params: Any) -> Any:
+            return loss(y, nnx.merge(graph, params, rest)(x))
 
-        @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
-        def step(params: Any, opt_state: Any, total: Any, x: Any, y: Any) -> Any:
-            def objective(params: Any) -> Any:
-                return loss(y, nnx.merge(graph, params, rest)(x))
+        value, grads = jax.value_and_grad(objective)(params)
+        updates, opt_state = tx.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, total + value
 
-            value, grads = jax.value_and_grad(objective)(params)
-            updates, opt_state = tx.update(grads, opt_state, params)
-            return optax.apply_updates(params, updates), opt_state, total + value
-
-        params, opt_state = jax.tree.map(jnp.copy, (params, tx.init(params)))
-        x, y = model.data()
-        rng = np.random.default_rng(0)
-        while True:
-            order, total = rng.permutation(len(x)), jnp.zeros(())
-            for start in range(0, len(x), model.batch):
-                rows = order[start : start + model.batch]
-                params, opt_state, total = step(params, opt_state, total, x[rows], y[rows])
-            float(total)
-            pause()
-
-    return train
+    params, opt_state = jax.tree.map(jnp.copy, (params, tx.init(params)))
+    for batches in model.epochs():
+        total = jnp.zeros(())
+        for x, y in batches:
+            params, opt_state, total = step(params, opt_state, total, x, y)
+        float(total)
+        pause()
 
 
-def by_nnx_jit(model: Model) -> Training:
+def by_nnx_jit(model: Model, pause: Pause) -> None:
     """The loop of flax's documentation."""
+    network, loss = model.network(), model.loss
+    optimizer = nnx.Optimizer(network, optax.adam(RATE), wrt=nnx.Param)
+    metrics = nnx.MultiMetric(loss=nnx.metrics.Average("loss"))
 
-    def train(pause: Pause) -> None:
-        network, loss = model.network(), model.loss
-        optimizer = nnx.Optimizer(network, optax.adam(RATE), wrt=nnx.Param)
-        metrics = nnx.MultiMetric(loss=nnx.metrics.Average("loss"))
+    @nnx.jit
+    def step(network: Any, optimizer: Any, metrics: Any, x: Any, y: Any) -> None:
+        value, grads = nnx.value_and_grad(lambda network: loss(y, network(x)))(network)
+        metrics.update(loss=value)
+        optimizer.update(network, grads)
 
-        @nnx.jit
-        def step(network: Any, optimizer: Any, metrics: Any, x: Any, y: Any) -> None:
-            value, grads = nnx.value_and_grad(lambda network: loss(y, network(x)))(network)
-            metrics.update(loss=value)
-            optimizer.update(network, grads)
-
-        x, y = model.data()
-        rng = np.random.default_rng(0)
-        while True:
-            order = rng.permutation(len(x))
-            for start in range(0, len(x), model.batch):
-                rows = order[start : start + model.batch]
-                step(network, optimizer, metrics, x[rows], y[rows])
-            float(metrics.compute()["loss"])
-            metrics.reset()
-            pause()
-
-    return train
+    for batches in model.epochs():
+        for x, y in batches:
+            step(network, optimizer, metrics, x, y)
+        float(metrics.compute()["loss"])
+        metrics.reset()
+        pause()
 
 
-def by_keras(model: Model) -> Training:
-    def train(pause: Pause) -> None:
-        os.environ["KERAS_BACKEND"] = "jax"
-        import keras
+def by_keras(model: Model, pause: Pause) -> None:
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
 
-        network = keras.Sequential(model.keras(keras) if model.keras else [])
-        sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        network.compile(keras.optimizers.Adam(RATE), sparse if model.classes else "mse")
-
-        class Pausing(keras.callbacks.Callback):
-            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                pause()
-
-        x, y = model.data()
-        how = {"batch_size": model.batch, "epochs": FOREVER, "verbose": 0}
-        network.fit(x, y, callbacks=[Pausing()], **how)
-
-    return train
+    network = keras.Sequential(model.keras(keras.layers) if model.keras else [])
+    sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(RATE), sparse if model.classes else "mse")
+    pausing = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: pause())
+    how = {"batch_size": model.batch, "epochs": FOREVER, "verbose": 0}
+    network.fit(*model.data(), callbacks=[pausing], **how)
 
 
 def trainings(model: Model) -> dict[str, Training]:
-    found = {
-        OURS: ours(model, 1),
-        "lossjax auto": ours(model, "auto"),
-        "by hand": by_hand(model),
-        "nnx.jit": by_nnx_jit(model),
+    found: dict[str, Training] = {
+        OURS: functools.partial(ours, model, 1),
+        "lossjax auto": functools.partial(ours, model, "auto"),
+        "by hand": functools.partial(by_hand, model),
+        "nnx.jit": functools.partial(by_nnx_jit, model),
     }
-    return found | ({"keras": by_keras(model)} if model.keras and has_keras() else {})
+    if model.keras and has_keras():
+        found["keras"] = functools.partial(by_keras, model)
+    return found
 
 
 def has_keras() -> bool:
@@ -295,21 +256,14 @@ def has_keras() -> bool:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_rounds(parser, rounds=11, seconds=60)
-    add = parser.add_argument
-    add("--models", nargs="+", choices=MODELS, default=list(MODELS), help="what is trained")
-    add("--device", choices=environment.PLATFORMS, help="default: the best that jax sees")
-    add("--json", metavar="FILE", help="write the record of the run")
+    text = "what is trained"
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS], help=text)
 
 
-def run(args: argparse.Namespace) -> Record:
-    began = environment.start()
-
-    def work(name: str, progress: harness.Progress) -> list[Row]:
-        return rows(name, args.rounds, args.seconds, progress)
-
-    found = collect(args.models, str, work)
-    missing = {} if has_keras() else {"keras": "it is not installed"}
-    return environment.record("training", args.argv, began, missing, found)
+def plan(args: argparse.Namespace) -> Plan:
+    how = args.rounds, args.seconds
+    jobs = [Job(name, functools.partial(rows, name, *how)) for name in args.models]
+    return Plan(jobs, {} if has_keras() else {"keras": "it is not installed"})
 
 
 def rows(name: str, rounds: int, seconds: float, progress: harness.Progress) -> list[Row]:
@@ -333,11 +287,9 @@ def rows(name: str, rounds: int, seconds: float, progress: harness.Progress) -> 
     samples = harness.interleave(keys, take, rounds, seconds, progress=progress)
     for one in paced.values():
         one.end()
-    shape = (model.batch, *model.inputs)
-    target = jax.default_backend()
-
-    def row(key: str, **values: Any) -> Row:
-        return Row(name, "none", shape, "float32", key, target, values)
-
-    measured = [row(k, seconds=[contest.rounded(s) for s in v]) for k, v in samples.items()]
-    return measured + [row(key, error=text) for key, text in errors.items()]
+    values: dict[str, Any] = {
+        k: {"seconds": [*map(contest.rounded, v)]} for k, v in samples.items()
+    }
+    values |= {key: {"error": text} for key, text in errors.items()}
+    case = name, "none", (model.batch, *model.inputs), "float32"
+    return [Row(*case, key, jax.default_backend(), value) for key, value in values.items()]

@@ -100,3 +100,6 @@ def masked(values: Any, mask: Any) -> Any:
 
 def _rows(values: Any) -> Any:
     return values.reshape(len(values), -1).mean(-1) if values.ndim > 1 else values
+
+
+REDUCTIONS: Table = {"none": lambda values: values.mean(), "weight": weighted, "mask": masked}

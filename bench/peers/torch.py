@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.cases import Case
 from bench.environment import cores
-from bench.peers.base import Peer, Table, ValueAndGrad, masked, weighted
+from bench.peers.base import REDUCTIONS, Peer, Table, ValueAndGrad
 
 
 def _table(torch: Any) -> Table:
@@ -20,6 +20,9 @@ def _table(torch: Any) -> Table:
     Losses that torch lacks are here if its user would write one obvious line.
     """
     f = torch.nn.functional
+
+    def named(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda loss, t, p, r: function(p, t, reduction=r)
 
     def kl(t: Any, p: Any, r: str) -> Any:
         if r == "mean":
@@ -31,15 +34,14 @@ def _table(torch: Any) -> Table:
         scores = p.log_softmax(-1).transpose(0, 1)
         return f.ctc_loss(scores, t, steps, (t != 0).sum(-1), reduction="none")
 
+    def logarithmic(p: Any, t: Any, reduction: str) -> Any:
+        return f.mse_loss(torch.log1p(p), torch.log1p(t), reduction=reduction)
+
     return {
-        "BinaryCrossentropy": lambda loss, t, p, r: f.binary_cross_entropy(p, t, reduction=r),
-        "BinaryCrossentropy from logits": lambda loss, t, p, r: f.binary_cross_entropy_with_logits(
-            p, t, reduction=r
-        ),
+        "BinaryCrossentropy": named(f.binary_cross_entropy),
+        "BinaryCrossentropy from logits": named(f.binary_cross_entropy_with_logits),
         "CTC": lambda loss, t, p, r: ctc(t, p),
-        "CategoricalCrossentropy from logits": lambda loss, t, p, r: f.cross_entropy(
-            p, t, reduction=r
-        ),
+        "CategoricalCrossentropy from logits": named(f.cross_entropy),
         "CategoricalGeneralizedCrossEntropy": lambda loss, t, p, r: (
             (1 - p.gather(-1, t[:, None])[:, 0] ** loss.q) / loss.q
         ),
@@ -50,20 +52,14 @@ def _table(torch: Any) -> Table:
         "KLDivergence": lambda loss, t, p, r: kl(t, p, r),
         "LinearCrossEntropy": lambda loss, t, p, r: f.cross_entropy(p[0] @ p[1], t, reduction=r),
         "LogCosh": lambda loss, t, p, r: torch.log(torch.cosh(p - t)),
-        "MeanAbsoluteError": lambda loss, t, p, r: f.l1_loss(p, t, reduction=r),
+        "MeanAbsoluteError": named(f.l1_loss),
         "MeanAbsolutePercentageError": lambda loss, t, p, r: (
             100 * ((p - t).abs() / t.abs().clamp(min=1e-7))
         ),
-        "MeanSquaredError": lambda loss, t, p, r: f.mse_loss(p, t, reduction=r),
-        "MeanSquaredLogarithmicError": lambda loss, t, p, r: f.mse_loss(
-            torch.log1p(p), torch.log1p(t), reduction=r
-        ),
-        "Poisson": lambda loss, t, p, r: f.poisson_nll_loss(
-            p, t, log_input=False, eps=1e-7, reduction=r
-        ),
-        "SparseCategoricalCrossentropy from logits": lambda loss, t, p, r: f.cross_entropy(
-            p, t, reduction=r
-        ),
+        "MeanSquaredError": named(f.mse_loss),
+        "MeanSquaredLogarithmicError": named(logarithmic),
+        "Poisson": named(functools.partial(f.poisson_nll_loss, log_input=False, eps=1e-7)),
+        "SparseCategoricalCrossentropy from logits": named(f.cross_entropy),
         "SquaredHinge": lambda loss, t, p, r: f.relu(1 - t * p) ** 2,
     }
 
@@ -121,7 +117,7 @@ class Torch(Peer):
                 v = values(case.loss, y_true, y_pred, "mean")
                 return v.mean() if v.ndim else v
             v = values(case.loss, y_true, y_pred, "none")
-            return (weighted if case.weighting == "weight" else masked)(v, *weights)
+            return REDUCTIONS[case.weighting](v, *weights)
 
         return loss
 

@@ -1,17 +1,21 @@
 """One page from any records: `python -m bench report A.json B.json ... -o report.html`."""
 
 import argparse
+import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import altair as alt
+import jinja2
+import vl_convert
 from rich.console import Console
 
+from bench import compare
+from bench.frames import device_label, measured
 from bench.record import Record, load
-from bench.report.changes import changed
-from bench.report.charts import png
-from bench.report.data import measured
-from bench.report.page import page
-from bench.report.sections import COMMANDS, Section, headline
+from bench.report.charts import GLYPHS, HUES, LIGHT, png, specs
+from bench.report.sections import COMMANDS, Headline, Section, changed, headline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,3 +55,39 @@ def sections(records: Sequence[Record]) -> list[Section]:
     frames = {command: measured(records, command) for command in dict.fromkeys(COMMANDS.values())}
     made = [make(frames[command]) for make, command in COMMANDS.items() if len(frames[command])]
     return [section for section in made if section] + changed(records)
+
+
+PAGES = jinja2.Environment(
+    loader=jinja2.PackageLoader("bench.report", "."),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+def page(headline: Headline | None, sections: Sequence[Section], records: Sequence[Record]) -> str:
+    dates = sorted(record.started[:10] for record in records)
+    plots = [figure.plot for section in sections for figure in section.figures if figure.plot]
+    return PAGES.get_template("page.html").render(
+        span=dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}",
+        headline=headline,
+        sections=sections,
+        hues=HUES,
+        glyphs=GLYPHS,
+        light=LIGHT,
+        specs={plot.name: specs(plot) for plot in plots},
+        vega=vega(),
+        device_label=device_label,
+        compare=compare,
+        join=shlex.join,
+        quote=shlex.quote,
+        zip=zip,
+    )
+
+
+@functools.cache
+def vega() -> str:
+    """The script that draws, with all that it needs."""
+    version = ".".join(alt.SCHEMA_VERSION.strip("v").split(".")[:2])  # what `specs` are for
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version))

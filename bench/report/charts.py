@@ -1,6 +1,6 @@
 """Plots, drawn by Vega, and tables of the same numbers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,12 +8,10 @@ import altair as alt
 import pandas as pd
 from PIL import Image
 
+from bench.frames import KNOWN, ordered, ratio_text
 from bench.record import OURS, geometric_mean
-from bench.report.data import ratio_text
 
-# A series has a colour, for light pages and dark ones, and a marker: those of its place here.
-KNOWN = ["lossjax", "keras", "optax", "torch", "torch.compile", "lossjax.traced", "jax-cce"]
-KNOWN += ["tokamax", "floor"]
+# A series has a colour, for light pages and dark ones, and a marker: those of its place in `KNOWN`.
 HUES = ["#8b5cf6", "#e5484d", "#3b82f6", "#d97706", "#16a34a", "#d946a0", "#0e9aa8"]
 HUES += ["#84912a", "#8a909c", "#a1734a"]
 MARKS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-left"]
@@ -51,12 +49,6 @@ class Figure(NamedTuple):
     plot: Plot | None
     table: pd.DataFrame
     title: str = "Numbers"
-
-
-def ordered(names: Iterable[str]) -> list[str]:
-    """Each once: those that are known in their order, then the others."""
-    found = dict.fromkeys(names)
-    return [*(name for name in KNOWN if name in found), *(n for n in found if n not in KNOWN)]
 
 
 def plotted(
@@ -132,12 +124,8 @@ def png(plot: Plot, folder: Path) -> Path:
 
 
 def _config(ink: Mapping[str, str]) -> dict[str, Any]:
-    axis: dict[str, Any] = {
-        "labelColor": ink["muted"],
-        "titleColor": ink["muted"],
-        "gridColor": ink["grid"],
-    }
-    axis |= {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
+    axis: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
+    axis |= {"labelColor": ink["muted"], "titleColor": ink["muted"], "gridColor": ink["grid"]}
     return {
         "axis": {**axis, "domain": False, "ticks": False, "labelSeparation": 6},
         "background": "transparent",

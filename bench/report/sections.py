@@ -1,32 +1,38 @@
 """The sections of a report, each of the records of one command, and the numbers on top."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.compare import size
-from bench.record import OURS, Record
-from bench.report.charts import Figure, ordered, plotted, table_of
-from bench.report.data import (
+from bench import compare
+from bench.frames import (
     ALIKE,
     TRACED,
     alike,
-    by_shape,
+    bytes_text,
+    device_label,
     mean_text,
     measured,
     most,
+    numbered,
+    ordered,
     ours,
     peers,
+    placed,
     ratio_text,
     scope,
+    seconds_text,
     share_text,
-    times,
 )
+from bench.record import OURS, Record
+from bench.report.charts import Figure, plotted, table_of
 
 FASTER = "times as fast as the peer"
 PLAIN = {"no weights": "", "float32": "", "sample_weight": "weight"}  # in the name of a plot
 FLOOR_LOOKS = {"no weights": 0, "sample_weight": 2, "mask": 4, TRACED: 5}
+LOOKS = {compare.WORSE: 1, compare.SAME: 8, compare.BETTER: 4}  # red, grey, green
 
 
 class Section(NamedTuple):
@@ -53,18 +59,18 @@ def headline(records: Sequence[Record]) -> Headline | None:
     main = max(alike(frame), key=lambda some: ((some["weights"] == "no weights").all(), len(some)))
     cards = []
     for peer, over in _over(main).items():
-        if over.notna().any():
-            text = f"as fast as {peer}: geometric mean of {over.count()} rows"
-            cards.append((f"{mean_text(over)}×", text))
-    if found := most(ours(main), "floor"):
-        over = ours(main)["floor"]
+        text = f"as fast as {peer}: geometric mean of {over.count()} rows"
+        cards.append((f"{mean_text(over)}×", text))
+    over = ours(main)["floor"]
+    if over.notna().any():
         text = f"the time of the floor: geometric mean of {over.count()} rows, at most "
-        cards.append((f"{mean_text(over)}×", f"{text}{ratio_text(found[0])}"))
+        cards.append((f"{mean_text(over)}×", f"{text}{ratio_text(over.max())}"))
     return Headline(scope(main), cards, _means(frame))
 
 
 def _over(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    found = dict(list(peers(frame).groupby("implementation")["speedup"]))
+    numbers = peers(frame).dropna(subset="speedup")
+    found = dict(list(numbers.groupby("implementation")["speedup"]))
     return {name: found[name] for name in ordered(found)}
 
 
@@ -73,16 +79,16 @@ def _means(frame: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for some in alike(frame):
         counts = ours(some)["shape"].value_counts(sort=False)
-        common = [shape for shape, count in counts.items() if 2 * count > counts.max()]
-        parts = [(times(shape), some[some["shape"] == shape]) for shape in common]
+        common = counts.index[2 * counts > counts.max()]
+        parts = [(shape, some[some["shape"] == shape]) for shape in common]
         for shape, part in [*(parts if len(parts) > 1 else []), ("all", some)]:
-            found = most(ours(part), "floor")
-            line = {**{key: part.iloc[0][key] for key in ("device", "dtype", "weights")}}
-            line |= {"shape": shape, **dict.fromkeys((f"over {peer}" for peer in _over(frame)), "")}
-            line |= {f"over {peer}": mean_text(over) for peer, over in _over(part).items()}
-            line |= {"time / floor": mean_text(ours(part)["floor"])}
-            line |= {"at most": ratio_text(found[0]) if found else ""}
-            lines.append(line | {"time / unweighted": mean_text(ours(part)["weighed"])})
+            own = ours(part)
+            over = {f"over {peer}": mean_text(numbers) for peer, numbers in _over(part).items()}
+            worst = ratio_text(own["floor"].max()) if own["floor"].notna().any() else ""
+            lines.append({key: part.iloc[0][key] for key in ("device", "dtype", "weights")})
+            lines[-1] |= {"shape": shape, **dict.fromkeys(map("over {}".format, _over(frame)), "")}
+            lines[-1] |= {**over, "time / floor": mean_text(own["floor"]), "at most": worst}
+            lines[-1] |= {"time / unweighted": mean_text(own["weighed"])}
     cells = pd.DataFrame(lines)
     # Neither what is the same in every row and said above the table, nor what nothing is known of.
     words = [n for n in ("device", "dtype", "shape") if cells[n].nunique() > 1]
@@ -120,9 +126,7 @@ def _plots(
     frame: pd.DataFrame, number: str, name: str, title: str, keys: list[str]
 ) -> Iterator[tuple[pd.DataFrame, tuple[str, str]]]:
     """The points of each plot, its name among all that are made of `frame`, and its title."""
-    frame = frame.rename(
-        columns={number: "value", f"{number} low": "low", f"{number} high": "high"}
-    )
+    frame = numbered(frame, number)
     devices = list(frame["device"].unique())
     for _, some in frame.groupby(keys, sort=False):
         words = {key: PLAIN.get(some[key].iloc[0], some[key].iloc[0]) for key in keys}
@@ -131,22 +135,13 @@ def _plots(
         yield some, (slug, f"{title}: {scope(some, keys)}")
 
 
-def placed(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """With a panel and a row for each line, the largest shape first."""
-    pairs = list(zip(frame["label"], frame["shape"], strict=True))
-    place, notes = by_shape(pairs)
-    found = pd.DataFrame([place[pair] for pair in pairs], frame.index, ["panel", "row"])
-    order = frame["elements"].sort_values(ascending=False, kind="stable").index
-    return frame.join(found).loc[order], notes
-
-
 def section(
     frame: pd.DataFrame, title: str, facts: Sequence[str], figures: Iterator[Figure]
 ) -> Section | None:
     """With a table of what failed, and why; None where there is nothing to show."""
     shown = [*figures]
     if len(failed := frame[frame["error"].notna()]):
-        failed = failed.assign(case=failed["label"] + ", " + failed["shape"].map(times))
+        failed = failed.assign(case=failed["loss"] + ", " + failed["shape"])
         failed = failed.rename(columns={"error": "reason"})
         keys = ["implementation", "case", "weights", "dtype", "target", "reason"]
         shown.append(Figure(None, failed[keys].set_index(keys), f"Failures: {len(failed)}"))
@@ -164,11 +159,12 @@ def floor(frame: pd.DataFrame) -> Section | None:
     facts = []
     for some in map(ours, alike(frame)):
         if found := most(some, "floor"):
-            mean, number = mean_text(some["floor"]), ratio_text(found[0])
-            facts.append(f"Geometric mean, {scope(some)}: {mean}; at most {number} ({found[1]}).")
+            facts.append(
+                f"Geometric mean, {scope(some)}: {mean_text(some['floor'])}; at most {found}."
+            )
         if found := most(some, "weighed"):
-            mean, number = mean_text(some["weighed"]), ratio_text(found[0])
-            facts.append(f"{scope(some)}: {mean} times as long as without, at most {number}.")
+            mean = mean_text(some["weighed"])
+            facts.append(f"{scope(some)}: {mean} times as long as without, at most {found}.")
     own, plain = frame["implementation"] == OURS, frame["weights"] == "no weights"
     shown = frame.assign(series=frame["weights"].where(own, TRACED))
     shown = shown[own | plain & (frame["implementation"] == TRACED)].dropna(subset="floor")
@@ -180,14 +176,14 @@ def floor(frame: pd.DataFrame) -> Section | None:
 def scaling(frame: pd.DataFrame) -> Section | None:
     facts = []
     for some in map(ours, alike(frame)):
-        curve = some.groupby("label")["nanoseconds"]
+        curve = some.groupby("loss")["nanoseconds"]
         spread = (curve.max() / curve.min()).dropna()
         if len(spread):
             facts.append(
                 f"{scope(some)}: lossjax's slowest size takes at most {ratio_text(spread.max())} "
                 f"times as long per element as its fastest ({spread.idxmax()})."
             )
-    points = frame.assign(panel=frame["label"], row=frame["label"], x=frame["elements"])
+    points = frame.assign(panel=frame["loss"], row=frame["loss"], x=frame["elements"])
     more = {"form": "{:.3g}".format, "x_axis": "elements"}
     figures = curves(points, "nanoseconds", "scaling", "Scaling", "ns / element", **more)
     return section(frame, "Scaling", facts, figures)
@@ -195,9 +191,9 @@ def scaling(frame: pd.DataFrame) -> Section | None:
 
 def memory(frame: pd.DataFrame) -> Section | None:
     facts = [
-        f"{scope(some)}: lossjax needs at most {share_text(found[0])} of one input ({found[1]})."
+        f"{scope(some)}: of one input, lossjax needs at most {found}."
         for some in alike(frame)
-        if (found := most(ours(some), "temp"))
+        if (found := most(ours(some), "temp", share_text))
     ]
     more: Any = {"axis": "% of one input", "form": share_text, "scale": "symlog"}
     kinds = {"temp": ("memory", "Temporary memory"), "kept": ("residuals", "Kept for the gradient")}
@@ -209,28 +205,23 @@ def memory(frame: pd.DataFrame) -> Section | None:
 def first_call(frame: pd.DataFrame) -> Section | None:
     facts = []
     for some in alike(frame):
-        found = {name: x.dropna() for name, x in _over(some).items()}
-        means = [
-            f"{mean_text(x)} over {name} ({len(x)} rows)" for name, x in found.items() if len(x)
-        ]
-        if means:
+        over = _over(some).items()
+        if means := [f"{mean_text(x)} over {name} ({len(x)} rows)" for name, x in over]:
             facts.append(f"Geometric mean, {scope(some)}: {', '.join(means)}.")
     if (half := ours(frame)["seconds"].median()) > 0:
-        facts.append(f"Half of lossjax's first calls take {half:.2g} s or less.")
+        facts.append(f"Half of lossjax's first calls take {seconds_text(half)} or less.")
     figures = dots(peers(frame), "speedup", "first-call", "First call", FASTER, largest_first=True)
     return section(frame, "First call", facts, figures)
 
 
 def vocabulary(frame: pd.DataFrame) -> Section | None:
-    timed = peers(frame).dropna(subset="speedup")
     facts = [
-        f"{label}, {times(shape)}: {name} takes {ratio_text(over)} times as long as lossjax."
-        for label, shape, name, over in timed[
-            ["label", "shape", "implementation", "speedup"]
-        ].itertuples(index=False)
+        f"{line['loss']}, {line['shape']}: {line['implementation']} takes "
+        f"{ratio_text(line['speedup'])} times as long as lossjax."
+        for _, line in peers(frame).dropna(subset="speedup").iterrows()
     ]
-    tokens, classes = (frame["shape"].str[i] for i in (0, -1))
-    panel = frame["label"] + ", " + tokens.astype(str) + " tokens"
+    tokens, classes = (frame["sizes"].str[i] for i in (0, -1))
+    panel = frame["loss"] + ", " + tokens.astype(str) + " tokens"
     share = frame["temp"].map(lambda x: f", {share_text(x)}", na_action="ignore")
     points = frame.assign(panel=panel, row=panel, x=classes, remark=share)
     more = {"form": "{:.1f}".format, "x_axis": "classes", "notes": ["Per cents: of the logits."]}
@@ -245,7 +236,7 @@ def devices(frame: pd.DataFrame) -> Section | None:
         good = some["error"].isna().sum()
         fact = f"{target}, {scope(some)}: {good} of {len(some)} programs of lossjax compile"
         if found := most(some, "moved"):
-            fact += f"; they move at most {ratio_text(found[0])} times the floor ({found[1]})"
+            fact += f"; of the floor, they move at most {found}"
         facts.append(f"{fact}.")
     title = "Bytes over the floor (estimates)"
     plots = dots(frame, "moved", "devices", title, "times the floor")
@@ -255,15 +246,15 @@ def devices(frame: pd.DataFrame) -> Section | None:
 
 def _programs(frame: pd.DataFrame) -> Figure:
     """All that is known of each program, or that there is none."""
-    frame = frame.sort_values(["label", "target"], key=lambda s: s.str.lower(), kind="stable")
+    frame = frame.sort_values(["loss", "target"], key=lambda s: s.str.lower(), kind="stable")
     program = frame["error"].isna().map({True: "compiles", False: "fails"})
-    words = [frame["label"].rename("loss"), frame["shape"].map(times), frame["target"]]
+    words = [frame["loss"], frame["shape"], frame["target"]]
     numbers = {
         "bytes / floor": ("moved", ratio_text),
-        "bytes": ("bytes", size),
+        "bytes": ("bytes", bytes_text),
         "temp / input": ("temp", share_text),
         "kernels": ("kernels", "{:g}".format),
-        "estimated time, µs": ("microseconds", "{:.4g}".format),
+        "estimated time": ("estimated_seconds", seconds_text),
     }
     cells = {
         title: frame[name].map(form, na_action="ignore").fillna("")
@@ -271,6 +262,34 @@ def _programs(frame: pd.DataFrame) -> Figure:
     }
     index = [*words, frame["implementation"], program.rename("program")]
     return Figure(None, pd.DataFrame(cells).set_index(index), "All programs")
+
+
+def changed(records: Sequence[Record]) -> list[Section]:
+    """One for each run, against the last one before it that shares cases with it."""
+    runs = sorted(records, key=lambda record: record.started)
+    found: list[Section] = []
+    for index, new in enumerate(runs):
+        before = [old for old in reversed(runs[:index]) if not compare.mismatch(old, new)]
+        made = (_compared(old, new, len(found)) for old in before)
+        found += filter(None, [next(filter(None, made), None)])
+    return found
+
+
+def _compared(old: Record, new: Record, number: int) -> Section | None:
+    found = compare.changes(old, new)
+    counts = Counter(found["verdict"]) if len(found) else Counter[str]()
+    if not {*counts} - {compare.ONLY_OLD, compare.ONLY_NEW}:
+        return None
+    facts = [f"{'; '.join(f'{count} {verdict}' for verdict, count in counts.items())}."]
+    known = found.assign(series=found["verdict"], device=device_label(new), error=None)
+    sampled = known[known["low"].notna() & known["verdict"].isin([*LOOKS])]
+    name = f"changes-{new.command}" + (f"-{number + 1}" if number else "")
+    title = f"Change of {found['quantity'].iloc[0]}"
+    more: Any = {"looks": LOOKS, "largest_first": True}
+    figures = [*dots(sampled, "value", name, title, "new / old", **more)]
+    figures.append(Figure(None, compare.table_of(found), "All cases"))
+    facts += compare.renewed(old, new)
+    return Section(f"What changed: {new.command}", facts, figures, [old, new])
 
 
 COMMANDS = {  # in the order of the page

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from bench import agreement, cases, contest, environment, harness, record
+from bench import agreement, cases, contest, environment, harness, record, tables
 from bench.__main__ import main
 from bench.peers import OURS, PEERS, TRACED, JaxPeer
 from bench.record import Record, Row, ratio
@@ -272,7 +272,7 @@ ROW = Row("Huber()", "none", (8, 4), "float32", "lossjax", "cpu", {"seconds": [1
 
 
 def a_record(*rows):
-    return environment.record("losses", ["losses"], environment.start(), {"torch": "no"}, rows)
+    return dataclasses.replace(environment.begun(["losses"]), rows=[*rows], missing={"torch": "no"})
 
 
 def test_record_round_trip(tmp_path):
@@ -297,27 +297,31 @@ def broken(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(schema=2), "a record of schema 1 is required, got 2. Make one with"),
-        (lambda d: d.pop("device"), "'device' is missing"),
-        (lambda d: d.update(extra=1), "'extra' is unknown"),
-        (lambda d: d.update(rows={}), "'rows' must be list, got dict"),
-        (lambda d: d["rows"].append(3), "row 1: must be an object, got int"),
-        (lambda d: d["rows"][0].pop("case"), "row 0: 'case' is missing"),
-        (lambda d: d["rows"][0].update(shape=[8, -1]), r"row 0: 'shape' must be sizes"),
-        (lambda d: d["rows"][0].update(weighting="all"), "row 0: 'weighting' must be one of none"),
-        (lambda d: d["rows"][0].update(dtype="int8"), "row 0: 'dtype' must be one of float32"),
-        (lambda d: d["rows"][0]["values"].update(seconds=[]), "'seconds' must be a list of"),
-        (lambda d: d["rows"][0]["values"].update(seconds=[1, -1]), "'seconds' must be a list of"),
-        (lambda d: d["rows"][0]["values"].update(temp_bytes="1"), "'temp_bytes' must be a number"),
-        (lambda d: d["rows"][0]["values"].update(speed=1), "value 'speed' is unknown; known are"),
+        (lambda d: d.update(schema=2), "$.schema: 1 was expected. Make one with"),
+        (lambda d: d.pop("device"), "$: 'device' is a required property"),
+        (lambda d: d.update(extra=1), "$: Additional properties are not allowed ('extra' was"),
+        (lambda d: d.update(rows={}), "$.rows: {} is not of type 'array'"),
+        (lambda d: d.update(flags={str(i): "" for i in range(999)} | {"x": 3}), "$.flags.x: 3 is"),
+        (lambda d: d.update(argv={str(i): "" for i in range(999)}), "is not of type 'array'"),
+        (lambda d: d["rows"].append(3), "$.rows[1]: 3 is not of type 'object'"),
+        (lambda d: d["rows"][0].pop("case"), "$.rows[0]: 'case' is a required property"),
+        (lambda d: d["rows"][0].update(shape=[8, -1]), "$.rows[0].shape[1]: -1 is less than"),
+        (lambda d: d["rows"][0].update(weighting="all"), ".weighting: 'all' is not one of ['none'"),
+        (lambda d: d["rows"][0].update(dtype="int8"), "dtype: 'int8' is not one of ['float32'"),
+        (lambda d: d["rows"][0]["values"].update(seconds=[]), ".values.seconds: [] should be"),
+        (lambda d: d["rows"][0]["values"].update(seconds=[1, -1]), ".seconds[1]: -1 is less"),
+        (lambda d: d["rows"][0]["values"].update(seconds=[math.nan]), "is not JSON: it holds NaN"),
+        (lambda d: d["rows"][0]["values"].update(temp_bytes="1"), "'1' is not of type 'number'"),
+        (lambda d: d["rows"][0]["values"].update(speed=1), "('speed' was unexpected)"),
     ],
 )
 def test_a_broken_record_is_told(tmp_path, change, message):
     path = tmp_path / "r.json"
     broken(path, change)
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
         record.load(path)
     assert str(error.value).startswith("bench: r.json: ")
+    assert len(str(error.value)) <= 300
 
 
 def test_a_file_that_is_no_record(tmp_path):
@@ -351,7 +355,7 @@ def test_losses(tmp_path, capsys):
     assert implementations(found, "seconds") == {"lossjax", "lossjax.traced", "floor", *here}
     assert all(len(row.values["seconds"]) == 2 for row in found.rows)
     printed = capsys.readouterr().out
-    for text in ("Huber()", "over", "floor", "unweighted", "geometric means", *here):
+    for text in ("Huber", "over", "floor", "unweighted", "geometric means", *here):
         assert text in printed
     assert all(f"{name} cannot be used" in printed for name in found.missing)
 
@@ -379,7 +383,19 @@ def test_compile(tmp_path, capsys):
     found = smoke(tmp_path, "compile", *arguments)
     assert implementations(found, "first_call_seconds") == {"lossjax", "keras", "optax"}
     assert all(len(row.values["first_call_seconds"]) == 2 for row in found.rows)
-    assert "MeanSquaredError()" in capsys.readouterr().out
+    assert "MeanSquaredError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["losses", "memory", "scaling", "linear-ce", "devices"])
+def test_what_failed_is_shown(capsys, command):
+    """Alone, and beside one that has numbers."""
+    failed = dataclasses.replace(ROW, values={"error": "such a pity"})
+    for rows in ([failed], [failed, dataclasses.replace(ROW, implementation="floor")], [ROW]):
+        tables.show(dataclasses.replace(a_record(*rows), command=command))
+        printed = capsys.readouterr().out
+        text = "lossjax is not measured: Huber, no weights, 8 × 4, float32: such a pity"
+        assert (text in printed) == (failed in rows)
+        assert "torch cannot be used: no" in printed
 
 
 @pytest.mark.parametrize(

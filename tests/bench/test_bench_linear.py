@@ -5,13 +5,13 @@ import pytest
 from bench import contest, peers, record
 from bench.__main__ import main
 from bench.cases import LinearCase
-from bench.peers.linear import LINEAR
+from bench.frames import measured
 from bench.record import Row
-from bench.report.data import measured
 from bench.report.sections import vocabulary
 from lossjax import losses
 
 
+@pytest.mark.thorough
 def test_record(tmp_path, capsys):
     file = tmp_path / "record.json"
     size = ["--shape", "64x128", "--chunks", "16", "--powers", "6", "7", "--rounds", "2"]
@@ -42,7 +42,7 @@ def test_memory_is_in_parts_of_the_logits():
     assert row.input_bytes == 4 * 16 * 64
 
 
-@pytest.mark.parametrize("peer", LINEAR, ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", peers.LINEAR, ids=lambda peer: peer.name)
 def test_libraries_for_large_vocabularies_agree(peer):
     if peer.missing:
         pytest.skip(peer.missing)

@@ -13,8 +13,8 @@ from matplotlib import image
 from selenium import webdriver
 
 from bench import compare, report
+from bench.frames import by_shape
 from bench.record import Record, Row
-from bench.report.data import by_shape
 
 LOSSES = (
     "SparseCategoricalCrossentropy(from_logits=True)",
@@ -240,6 +240,7 @@ def opened(chromium, path, width, scheme):
     return wide, marks, messages, sent
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark")])
 def test_a_browser_shows_the_page(full, wanted, chromium, tmp_path, width, scheme):
     path = tmp_path / "report.html"
@@ -260,6 +261,7 @@ def test_a_browser_shows_the_page(full, wanted, chromium, tmp_path, width, schem
     assert set(inks) & (light | dark) == (light if scheme == "light" else dark)
 
 
+@pytest.mark.thorough
 def test_a_name_of_the_legend_shows_its_series_alone(full, chromium, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(full, encoding="utf-8")
@@ -281,6 +283,7 @@ def test_a_name_of_the_legend_shows_its_series_alone(full, chromium, tmp_path):
     assert set(seen[2]) == {"1"}
 
 
+@pytest.mark.thorough
 def test_the_browser_would_tell(chromium, tmp_path):
     """An error, and a request that the page forbids: what the test above would see."""
     path = tmp_path / "wrong.html"
@@ -388,7 +391,7 @@ def test_a_shape_that_few_losses_have_has_a_panel():
 
 
 def verdicts(old, new, tolerance=compare.TOLERANCE):
-    return {change.verdict for change in compare.changes(old, new, tolerance)}
+    return {*compare.changes(old, new, tolerance)["verdict"]}
 
 
 @pytest.mark.parametrize(
@@ -423,7 +426,7 @@ def test_noise_is_not_taken_for_a_regression():
     losses = [f"Loss{i}()" for i in range(50)]
     old = record("losses", timings(losses=losses, noise=0.05))
     new = record("losses", timings(losses=losses[::-1], noise=0.05))
-    found = [change.verdict for change in compare.changes(old, new)]
+    found = [*compare.changes(old, new)["verdict"]]
     assert len(found) == 100
     assert found.count("worse") <= 1
 

@@ -8,6 +8,7 @@ from bench.record import OURS
 TINY = training.MODELS["mlp"]._replace(batch=8, steps=3)
 
 
+@pytest.mark.thorough
 def test_a_step_of_every_training_is_timed(monkeypatch):
     monkeypatch.setitem(training.MODELS, "mlp", TINY)
     rows = training.rows("mlp", rounds=2, seconds=60, progress=lambda share: None)

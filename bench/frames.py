@@ -1,19 +1,20 @@
-"""The measurements of several records as one table: of each case the newest."""
+"""The measurements of records as one table, of each case the newest: for all that shows them."""
 
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bench.record import FLOOR, NUMBERS, OURS, SAMPLES, Record, Row, geometric_mean, ratio
+from bench.record import FLOOR, NUMBERS, OURS, Record, Row, geometric_mean, ratio
 
 TRACED = "lossjax.traced"  # with its numbers as arguments of the program: no other library
+KNOWN = [OURS, "keras", "optax", "torch", "torch.compile", TRACED, "jax-cce", "tokamax", FLOOR]
 WEIGHTED = {"none": "no weights", "weight": "sample_weight", "mask": "mask"}
 ALIKE = ["weights", "dtype", "device"]  # what a plot, and a fact, holds one of
-Place = tuple[str, tuple[int, ...]]
+Place: TypeAlias = tuple[str, tuple[int, ...]]
 
 
 def device_label(record: Record) -> str:
@@ -23,18 +24,17 @@ def device_label(record: Record) -> str:
     return f"{device['count']} × {device['kind']}"
 
 
-def measured(records: Sequence[Record], command: str) -> pd.DataFrame:
+def measured(records: Iterable[Record], command: str) -> pd.DataFrame:
     """A line for each program. Those for absent devices depend on no host."""
     lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for record in sorted(records, key=lambda r: r.started):
         device = "" if command == "devices" else device_label(record)
         groups = record.groups() if record.command == command else {}
         for (case, weighting, *rest), rows in groups.items():
-            known = {"label": case.removesuffix("()"), "weights": WEIGHTED[weighting]}
-            known |= {"device": device, "record": record}
             plain = groups.get((case, "none", *rest), {}) if weighting != "none" else {}
             lines[device, case, weighting, *rest] = [
-                {**known, **_numbers(row, rows, plain)} for row in rows.values()
+                {"device": device, "record": record, **described(row), **_numbers(row, rows, plain)}
+                for row in rows.values()
             ]
     frame = pd.DataFrame([line for group in lines.values() for line in group])
     if frame.empty:
@@ -45,29 +45,34 @@ def measured(records: Sequence[Record], command: str) -> pd.DataFrame:
         temp=100 * frame["temp_bytes"] / frame["input_bytes"],
         kept=100 * frame["residual_bytes"] / frame["input_bytes"],
         moved=frame["bytes"] / frame["floor_bytes"],
-        microseconds=1e6 * frame["estimated_seconds"],
     )
+
+
+def described(row: Row) -> dict[str, Any]:
+    found = {name: getattr(row, name) for name in ("dtype", "target", "implementation")}
+    found |= {"loss": row.case.removesuffix("()"), "weights": WEIGHTED[row.weighting]}
+    return found | {"sizes": row.shape, "shape": times(row.shape), "elements": math.prod(row.shape)}
 
 
 def _numbers(row: Row, rows: Mapping[str, Row], plain: Mapping[str, Row]) -> dict[str, Any]:
     """What is known of a program. Ratios are to those that ran in the same rounds."""
-    taken = _samples(row)
-    found = {name: getattr(row, name) for name in ("shape", "dtype", "target", "implementation")}
-    found |= {"elements": math.prod(row.shape), "input_bytes": row.input_bytes}
-    found |= {"error": row.values.get("error")}
-    found |= {name: row.values.get(name, math.nan) for name in NUMBERS}
+    taken = row.samples
+    found = {name: row.values.get(name, math.nan) for name in NUMBERS}
+    found |= {"error": row.values.get("error"), "samples": taken, "input_bytes": row.input_bytes}
     found["seconds"] = statistics.median(taken) if taken else math.nan
     unweighted = plain.get(OURS) if row.implementation == OURS else None
     references = {"speedup": rows.get(OURS), "floor": rows.get(FLOOR), "weighed": unweighted}
     for name, other in references.items():
-        below = _samples(other) if other else ()
-        numbers = ratio(taken, below) if taken and below else (math.nan,) * 3
+        paired = other is not None and len(taken) == len(other.samples) > 0
+        numbers = ratio(taken, other.samples) if other and paired else (math.nan,) * 3
         found |= dict(zip((name, f"{name} low", f"{name} high"), numbers, strict=True))
     return found
 
 
-def _samples(row: Row) -> Sequence[float]:
-    return next((row.values[name] for name in SAMPLES if name in row.values), ())
+def numbered(frame: pd.DataFrame, number: str) -> pd.DataFrame:
+    """With that number and its spread as `value`, `low` and `high`."""
+    names = {number: "value", f"{number} low": "low", f"{number} high": "high"}
+    return frame.rename(columns=names)
 
 
 def alike(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -82,6 +87,12 @@ def peers(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[~frame["implementation"].isin([OURS, TRACED, FLOOR])]
 
 
+def ordered(names: Iterable[str]) -> list[str]:
+    """Each once: those that are known in their order, then the others."""
+    found = dict.fromkeys(names)
+    return [*(name for name in KNOWN if name in found), *(n for n in found if n not in KNOWN)]
+
+
 def times(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
 
@@ -94,23 +105,44 @@ def share_text(x: float) -> str:
     return f"{x:.1f} %" if x < 10 else f"{x:.0f} %"
 
 
+def bytes_text(x: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if x < 1000:
+            return f"{x:.3g} {unit}"
+        x /= 1000
+    return f"{x:.3g} GB"
+
+
+def seconds_text(x: float) -> str:
+    return f"{x:.3g} s" if x >= 1 else f"{x * 1e3:.3g} ms" if x >= 1e-3 else f"{x * 1e6:.3g} µs"
+
+
 def mean_text(values: pd.Series) -> str:
     """The geometric mean; nothing of nothing."""
     mean = geometric_mean(values.dropna())
     return "" if mean is None else ratio_text(mean)
 
 
-def most(frame: pd.DataFrame, number: str) -> tuple[float, str] | None:
+def most(frame: pd.DataFrame, number: str, form: Callable[[float], str] = ratio_text) -> str | None:
     """The largest number, and of which case it is; None if there is no number."""
     if frame[number].isna().all():
         return None
     line = frame.loc[frame[number].idxmax()]
-    return line[number], f"{line['label']}, {times(line['shape'])}"
+    return f"{form(line[number])} ({line['loss']}, {line['shape']})"
 
 
 def scope(frame: pd.DataFrame, names: Sequence[str] = ALIKE) -> str:
     """What the lines have in common, in words."""
     return ", ".join(filter(None, frame.iloc[0][names]))
+
+
+def placed(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """With a panel and a row for each line, the largest shape first."""
+    pairs = list(zip(frame["loss"], frame["sizes"], strict=True))
+    place, notes = by_shape(pairs)
+    found = pd.DataFrame([place[pair] for pair in pairs], frame.index, ["panel", "row"])
+    order = frame["elements"].sort_values(ascending=False, kind="stable").index
+    return frame.join(found).loc[order], notes
 
 
 def by_shape(keys: Sequence[Place]) -> tuple[dict[Place, tuple[str, str]], list[str]]:
