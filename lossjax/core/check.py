@@ -333,8 +333,7 @@ def coupling(cls: type[Any], couples: Any) -> None:
         if not any(p.name == "where" or p.kind is p.VAR_KEYWORD for p in known):
             raise TypeError(
                 f"{where}: couples={couples!r} needs {name}(self, y_true, y_pred, where=None): "
-                f"`where` (samples,) tells which samples there are; the others are no part of "
-                f"any pair or sum."
+                f"`where` tells what counts; all else is to be no part of any pair or sum."
             )
 
 

@@ -1,8 +1,9 @@
 """Losses that are made of sums over the batch, which merge: what follows from couples="sums".
 
 Such a loss declares `sums(y_true, y_pred, where=None)`, a pytree of arrays that add up over the
-parts of a batch, and `from_sums(sums)`: the value, or `(value, mask)`. `where` tells which entries,
-of the shape of the inputs or of their first axes, count, or with which weight.
+parts of a batch, and `from_sums(sums)`: the value, or `(value, mask)`. `where` tells which entries
+count, or with which weight: it broadcasts to the inputs, and is (samples,) where these differ in
+shape, as labels and scores do.
 """
 
 import dataclasses

@@ -31,7 +31,7 @@ def influence(loss: Loss, y_true: Any = None, y_pred: Any = None) -> np.ndarray:
     before, after = found[-1:], found[:-1]
     same = np.isclose(after, before, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
     same = same.reshape(len(after), -1) if before.ndim == 1 else same
-    return ~(same if same.ndim == 2 else same.all(tuple(range(2, same.ndim))))
+    return np.asarray(~same.all(tuple(range(2, same.ndim))))
 
 
 def _inputs(loss: Loss, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -66,7 +66,7 @@ def assert_couples(loss: Loss, y_true: Any = None, y_pred: Any = None) -> None:
         return
     found = influence(loss, y_true, y_pred)
     per_sample = found.shape[0] == found.shape[1]
-    others = found & ~np.eye(*found.shape, dtype=bool) if per_sample else found
+    others = found & (np.eye(*found.shape) == 0) if per_sample else found
     if word == "none" and others.any():
         i, j = np.argwhere(others)[0].tolist()
         what = f"the value of sample {j}" if per_sample else "the one value of the batch"

@@ -60,9 +60,8 @@ class Concordance(losses.Loss):
     couples = "sums"
 
     def sums(self, y_true, y_pred, where=None):
-        there = jnp.ones(len(y_pred)) if where is None else where.reshape(len(y_pred))
-        e = jnp.where(there[:, None] != 0, y_true - y_pred, 0)
-        t = jnp.where(there[:, None] != 0, y_true, 0)
+        there = True if where is None else where.astype(bool)
+        e, t = jnp.where(there, y_true - y_pred, 0), jnp.where(there, y_true, 0)
         return {"error": jnp.sum(e**2), "truth": jnp.sum(t**2)}
 
     def from_sums(self, sums):
@@ -110,7 +109,7 @@ def test_what_couples_needs_is_asked_for_where_it_is_defined():
             def call(self, y_true, y_pred):
                 return centred(y_true, y_pred)
 
-    with pytest.raises(TypeError, match='couples="sums" needs the methods .* from_sums is missing'):
+    with pytest.raises(TypeError, match=r"needs the methods .* from_sums is missing"):
 
         class Half(losses.Loss):
             couples = "sums"
