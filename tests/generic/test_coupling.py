@@ -1,16 +1,18 @@
 """The word `couples`: it is true of every loss, and false ones are found."""
 
+import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
 import lossjax
-from lossjax import losses
+from lossjax import losses, testing
 from lossjax.core.registry import classes
 from lossjax.testing import assert_couples, influence
 
 # By name: losses of users, which other tests define, come and go.
 LOSSES = sorted({c.__name__ for c in classes() if c.__module__.startswith("lossjax.losses")})
+COUPLED = [name for name in LOSSES if getattr(losses, name)._declared.couples != "none"]
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -121,3 +123,16 @@ def test_what_couples_needs_is_asked_for_where_it_is_defined():
 
         class Unknown(losses.Loss):
             couples = "nothing"
+
+
+@pytest.mark.parametrize("name", COUPLED)
+def test_a_masked_sample_of_a_coupled_loss_is_not_there(name):
+    loss = getattr(losses, name)()
+    t, p = testing.sample(loss)
+    rows = np.arange(len(p)) % 3 != 1
+    poisoned = np.where(rows[:, None], p, np.nan)
+    got, slope = jax.value_and_grad(lambda p: loss(t, p, mask=rows))(poisoned)
+    want, of_rows = jax.value_and_grad(lambda p: loss(t[rows], p))(p[rows])
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    np.testing.assert_allclose(slope[rows], of_rows, rtol=1e-4, atol=1e-6)
+    assert not slope[~rows].any()
