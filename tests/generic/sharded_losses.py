@@ -3,7 +3,10 @@
 import functools
 import os
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=4 "
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
@@ -38,9 +41,10 @@ def cases():
         functools.partial(losses.Dice, ignore_class=0),
     ]
     for cls in overlaps:
+        few = of_rows if cls is overlaps[0] else of_rows[-1:]
         for reduction in ("sum_over_batch_size", "mean_with_sample_weight"):
             whole = functools.partial(cls, axis=None, reduction=reduction)
-            yield from ((whole, REGIONS, *w, True) for w in of_rows)
+            yield from ((whole, REGIONS, *w, True) for w in few)
         yield functools.partial(cls, axis=None), REGIONS, None, PIXELS, True
         for reduction in ("sum", None):
             of_pixel = functools.partial(cls, axis=(0,), reduction=reduction)
@@ -49,7 +53,7 @@ def cases():
             yield of_pixel, REGIONS, None, PIXELS, True
             yield of_pixel, REGIONS, *OF_VALUES, False
         of_row = functools.partial(cls, axis=(1, 2))
-        yield from ((of_row, REGIONS, *w, True) for w in of_rows)
+        yield from ((of_row, REGIONS, *w, True) for w in few)
         yield of_row, REGIONS, None, PIXELS, True
     for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight", None):
         pairs = functools.partial(losses.Circle, gamma=4.0, reduction=reduction)
