@@ -6,6 +6,7 @@ under `jit` and are raised at trace time too.
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any
@@ -279,7 +280,9 @@ def float_dtype(where: str, value: Any) -> str | None:
 def kind(where: str, name: str, value: Any, types: tuple[type, ...]) -> None:
     """`value` is an instance of `types`; a bool is never taken for an int, a str can be printed."""
     right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
-    if isinstance(value, (int, tuple)) and not isinstance(value, bool):
+    if isinstance(value, tuple) and str in types:  # names
+        right = right and all(isinstance(v, str) and v.isprintable() for v in value)
+    elif isinstance(value, (int, tuple)) and not isinstance(value, bool):
         right = right and all(map(_is_index, value if isinstance(value, tuple) else (value,)))
     if isinstance(value, str):  # XLA takes no lone surrogates, a terminal no control characters
         right = right and value.isprintable()
@@ -308,6 +311,29 @@ def free_names(where: str, body: Mapping[str, Any], annotated: Iterable[str], ba
                 hint += f" For another default write `{name}: Any = lossjax.static(default=...)`."
             raise TypeError(
                 f"{where}: {name!r} is a word of every loss and can be no hyperparameter.{hint}"
+            )
+
+
+def coupling(cls: type[Any], couples: Any) -> None:
+    """A loss that couples samples is told which there are, and says what its sums are."""
+    where = cls.__name__
+    if couples is not None:
+        choice(where, "couples", couples, ("none", "sums", "pairs"))
+    if couples in (None, "none") or where.startswith("_"):  # a private class is a base for others
+        return
+    needed = ("sums", "from_sums") if couples == "sums" else ()
+    if missing := [name for name in needed if not callable(getattr(cls, name, None))]:
+        raise TypeError(
+            f'{where}: couples="sums" needs the methods sums(self, y_true, y_pred, where=None), '
+            f"what adds up over the parts of a batch, and from_sums(self, sums), the value; "
+            f"{' and '.join(missing)} is missing."
+        )
+    for name in ("call", *needed[:1]):
+        known = inspect.signature(getattr(cls, name)).parameters.values()
+        if not any(p.name == "where" or p.kind is p.VAR_KEYWORD for p in known):
+            raise TypeError(
+                f"{where}: couples={couples!r} needs {name}(self, y_true, y_pred, where=None): "
+                f"`where` tells what counts; all else is to be no part of any pair or sum."
             )
 
 
@@ -465,9 +491,10 @@ def chunk(where: str, value: Any) -> None:
 
 
 def axis_name(where: str, value: Any) -> None:
-    """None, or an axis of the `shard_map` that is being traced."""
+    """None, or one or several axes of the `shard_map` that is being traced."""
     try:
-        value is None or jax.lax.axis_size(value)
+        for name in () if value is None else value if isinstance(value, tuple) else (value,):
+            jax.lax.axis_size(name)
     except (NameError, TypeError, ValueError) as error:
         raise ValueError(
             f"{where}: axis_name must be an axis of the shard_map around the call, got "

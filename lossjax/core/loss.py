@@ -9,11 +9,12 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce, words
-from lossjax.core.reduce import Inputs, Total
+from lossjax.core import check, reduce, sums, words
+from lossjax.core.reduce import Inputs
 from lossjax.core.registry import Declared, declaration, register, registry
 from lossjax.core.texts import nearest, shown
-from lossjax.core.types import Array, Input, Reduction
+from lossjax.core.types import AXIS_TYPES, Array, AxisName, Input, Reduction
+from lossjax.math import across
 
 
 def static(
@@ -99,6 +100,9 @@ class Loss:
             )
         check.free_names(cls.__name__, vars(cls), inspect.get_annotations(cls), Loss)
         cls._declared, stated = declaration(cls)
+        if cls._declared.couples == "sums" and cls.call is Loss.call:
+            cls.call = sums.call  # type: ignore[method-assign]
+        check.coupling(cls, cls._declared.couples)
         names = [cls.__name__, *stated.get("aliases", ())]
         if "fn" in stated:
             fn = stated["fn"]
@@ -194,8 +198,13 @@ class Loss:
         them.
         """
         with jax.named_scope(self.name):
-            weighed = self._evaluate(y_true, y_pred, sample_weight, mask)
-            value = reduce.reduce(type(self).__name__, *weighed, self.reduction)
+            inputs = self._prepare(y_true, y_pred, sample_weight, mask)
+            values, weight, mask = self._evaluate(inputs)
+            # Values of the whole batch are the same on every device, weights of its rows are not.
+            is_here = values.ndim == 0 or self._coupling(inputs.y_pred) != "sums"
+            axis_name = self._axis_name() if is_here else None
+            where = type(self).__name__
+            value = reduce.reduce(where, values, weight, mask, self.reduction, axis_name)
             return value if self.dtype is None else value.astype(self.dtype)
 
     def total(
@@ -204,27 +213,52 @@ class Loss:
         y_pred: Any,
         sample_weight: Input | None = None,
         mask: Input | None = None,
-    ) -> Total:
+    ) -> Any:
         """As a call, but as a `Total`: those of the parts of a batch add up to the whole.
 
         `loss.total(a) + loss.total(b)` has as `.result()` the loss of both parts together,
-        for every reduction but None. Raises ValueError where a loss is no mean over samples.
+        for every reduction but None. Raises ValueError where a loss is no mean over samples, nor
+        made of sums over them.
         """
         with jax.named_scope(self.name):
-            values, weight, mask = self._evaluate(y_true, y_pred, sample_weight, mask)
-            axis = getattr(self, "axis", -1)
-            ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
-            if isinstance(axis, int) and ndim > 1 and axis % ndim == 0:
+            where = type(self).__name__
+            inputs = self._prepare(y_true, y_pred, sample_weight, mask)
+            coupling = self._coupling(inputs.y_pred)
+            if coupling == "pairs":
+                axis = "" if self._declared.couples == "pairs" else f" for axis={self.axis}"  # type: ignore[attr-defined]
                 raise ValueError(
-                    f"{type(self).__name__}: with axis={axis} every value depends on the whole "
-                    f"batch, so it cannot be merged with that of another. Use another axis."
+                    f"{where}: every value depends on the whole batch{axis}, so the totals of "
+                    f"parts do not add up to that of the batch. Call the loss on the whole batch."
                 )
+            if coupling == "sums":
+                return sums.total(self, inputs, self._axis_name())
+            values, weight, mask = self._evaluate(inputs)
             if values.ndim == 0:
                 raise ValueError(
-                    f"{type(self).__name__}: a scalar for the whole batch cannot be merged with "
-                    f"that of another. Return one value per sample from call, or override total."
+                    f"{where}: a scalar for the whole batch cannot be merged with that of "
+                    f'another. Return one value per sample from call, or declare couples = "sums".'
                 )
-            return reduce.total(type(self).__name__, values, weight, mask, self.reduction)
+            total = reduce.total(where, values, weight, mask, self.reduction)
+            return across.summed(total, self._axis_name())
+
+    def _coupling(self, y_pred: Any) -> str | None:
+        """What the values depend on: as declared, but for an `axis` with or without the batch."""
+        declared, axis = self._declared.couples, getattr(self, "axis", "")
+        if declared == "pairs" or not isinstance(axis, AXIS_TYPES):
+            return declared
+        ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
+        is_of_batch = across.has_rows(axis, ndim)
+        if declared == "sums":
+            return "sums" if is_of_batch else "none"
+        return "pairs" if is_of_batch and ndim > 1 else declared
+
+    def _axis_name(self) -> AxisName:
+        """The mesh axes over which the batch of a loss that couples samples is spread."""
+        if self._declared.couples not in ("sums", "pairs"):
+            return None
+        axis_name = getattr(self, "axis_name", None)
+        check.axis_name(type(self).__name__, axis_name)
+        return axis_name
 
     def without(
         self,
@@ -238,6 +272,8 @@ class Loss:
 
         They are masked, not weighed with 0: "sum_over_batch_size" would still count them.
         """
+        if self._coupling(y_pred) == "sums":
+            return y_true, y_pred, sample_weight, sums.without(self, rows, y_true, y_pred, mask)
         if mask is None:
             shape = self._shape(self._prepare(y_true, y_pred, None, None))
             mask = reduce.leading(rows, len(shape) or rows.ndim)
@@ -272,6 +308,10 @@ class Loss:
         where = type(self).__name__
         if self._declared.couples == "pairs":
             return inputs._replace(where=reduce.who_counts(where, inputs))
+        if self._declared.couples == "sums":
+            inputs = sums.weighed(self, inputs)
+            if inputs.weight is None and inputs.mask is None:
+                return inputs
         axis = getattr(self, "axis", -1)
         if self._declared.couples is None:
             alive = reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
@@ -302,12 +342,9 @@ class Loss:
             return self.call(inputs.y_true, inputs.y_pred)
         return self.call(inputs.y_true, inputs.y_pred, where=inputs.where)  # type: ignore[call-arg]
 
-    def _evaluate(
-        self, y_true: Any, y_pred: Any, sample_weight: Input | None, mask: Input | None
-    ) -> tuple[Array, Array | None, Array | None]:
+    def _evaluate(self, inputs: Inputs) -> tuple[Array, Array | None, Array | None]:
         """Values per sample with their weights and mask, the loss's own mask included."""
         where = type(self).__name__
-        inputs = self._prepare(y_true, y_pred, sample_weight, mask)
         values, (weight, mask) = self._call(inputs), inputs[3:]
         if isinstance(values, tuple):
             values, own_mask = values

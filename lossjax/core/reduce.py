@@ -10,7 +10,8 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax.core import check
-from lossjax.core.types import AXIS_TYPES, Array, Axis, Reduction
+from lossjax.core.types import AXIS_TYPES, Array, Axis, AxisName, Reduction
+from lossjax.math import across
 from lossjax.math.fusion import apart
 
 
@@ -222,14 +223,19 @@ def _joint(
 
 
 def reduce(
-    where: str, values: Array, weight: Array | None, mask: Array | None, reduction: Reduction
+    where: str,
+    values: Array,
+    weight: Array | None,
+    mask: Array | None,
+    reduction: Reduction,
+    axis_name: AxisName = None,
 ) -> Array:
-    """Keras's `reduce_weighted_values`."""
+    """Keras's `reduce_weighted_values`, over the rows of all devices of a mesh axis."""
     weighed, weight, mask = weigh(where, values, weight, mask)
     # Keras hands a scalar, or the values of an empty batch, back as they are.
     if reduction in (None, "none") or weighed.shape in ((), (0,)):
         return weighed
-    return _total(weighed, weight, mask, reduction).result()
+    return across.summed(_total(weighed, weight, mask, reduction), axis_name).result()
 
 
 def total(

@@ -12,6 +12,8 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 AXIS_TYPES = (int, tuple, type(None))  # of an `Axis`, to check at run time
 Ignored: TypeAlias = int | tuple[int, ...] | None  # a class, or several, that do not count
 IGNORED_TYPES = (int, tuple, type(None))
+AxisName: TypeAlias = str | tuple[str, ...] | None  # an axis of a mesh, or several
+AXIS_NAME_TYPES = (str, tuple, type(None))
 Array: TypeAlias = jax.Array
 
 # What callers pass: an array, a number, or numbers nested in lists. `jax.typing.ArrayLike`

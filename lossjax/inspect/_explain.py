@@ -199,7 +199,7 @@ class _Parts:
 def _parts(loss: Loss, t: Any, p: Any, weight: Any, mask: Any) -> _Parts:
     """The steps of `Loss.__call__`."""
     where = type(loss).__name__
-    values, weight, mask = loss._evaluate(t, p, weight, mask)
+    values, weight, mask = loss._evaluate(loss._prepare(t, p, weight, mask))
     if type(loss).__call__ is not Loss.__call__:
         return _Parts(values, weight, mask, why=f"{where} reduces in a way of its own")
     terms, aligned_weight, aligned_mask = reduce.weigh(where, values, weight, mask)

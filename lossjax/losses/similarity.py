@@ -5,8 +5,8 @@ from jax import numpy as jnp
 
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
-from lossjax.core.types import AXIS_TYPES, Array, Axis, Hyper, Input
-from lossjax.math import softmax
+from lossjax.core.types import AXIS_NAME_TYPES, AXIS_TYPES, Array, Axis, AxisName, Hyper, Input
+from lossjax.math import across, pairs, softmax
 
 __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
 
@@ -49,6 +49,7 @@ def circle(
     margin: Hyper = 0.4,
     *,
     where: Input | None = None,
+    axis_name: AxisName = None,
 ) -> Array:
     """softplus(logsumexp(-gamma a_p (m - d)) + logsumexp(gamma a_n (1 - m - d))).
 
@@ -66,6 +67,9 @@ def circle(
     references of the batch. It is the mask of the class; a weight, also of 0, is that of the value
     alone. Values (B,); 0, with derivative 0, for a sample without a reference of its own label or
     without one of another. The class averages over samples with a loss above 0.
+    Inside `shard_map`, `axis_name` is the axis of the mesh, or a tuple of them, over which the
+    batch is spread: its references are the samples of all devices. References that are given are
+    the same on every device.
     Raises ValueError for wrong ranks and for a negative gamma.
     Source: Sun et al. (2020), arXiv:2002.10857, eq. 6; equal to `keras.losses.circle`.
 
@@ -76,50 +80,38 @@ def circle(
     check.within("circle", "margin", margin, "(-inf, inf)")
     y_pred = check.prediction("circle", y_pred)
     check.rank("circle", "y_pred", y_pred, "batch dimension")
+    check.axis_name("circle", axis_name)
     if where is not None:
         where = check.entries("circle", "where", where, y_pred.shape[:1]).astype(bool)
         y_pred = jnp.where(where[:, None], y_pred, 0)
-    references = y_pred
+    labels = _one_each("y_true", y_true, y_pred)
+    references, of_references, exists = across.gathered((y_pred, labels, where), axis_name)
     if ref_embeddings is not None:
         references = check.prediction("circle", ref_embeddings).astype(y_pred.dtype)
-    labels = _label_column("y_true", y_true, y_pred)
-    ref_column = labels
+        exists = None
     if ref_labels is not None:
-        ref_column = _label_column("ref_labels", ref_labels, references)
+        of_references = _one_each("ref_labels", ref_labels, references)
+    if where is not None:
+        exists = where[:, None] & (True if exists is None else exists[None])
+    itself = across.row_numbers(len(labels), axis_name) if remove_diagonal else None
     gamma, margin = jnp.asarray(gamma, y_pred.dtype), jnp.asarray(margin, y_pred.dtype)
 
     distance = jnp.maximum(1 - y_pred @ references.T, 0)
-    positive = labels == ref_column.T
-    negative = ~positive
-    if remove_diagonal:
-        positive &= ~jnp.eye(len(labels), len(ref_column), dtype=bool)
-    if where is not None:
-        exists = where[:, None] & (where[None] if ref_embeddings is None else True)
-        positive, negative = positive & exists, negative & exists
+    kept = pairs.of_labels(labels, of_references, exists, itself)
     towards = -gamma * jnp.maximum(margin + distance, 0) * (margin - distance)
     apart = gamma * jnp.maximum(1 + margin - distance, 0) * (1 - margin - distance)
-    has_both = jnp.any(positive, 1) & jnp.any(negative, 1)
-    score = _log_sum_exp(towards, positive) + _log_sum_exp(apart, negative)
-    return jnp.where(has_both, jax.nn.softplus(score), 0)
+    score = pairs.log_sum_exp(towards, kept.same) + pairs.log_sum_exp(apart, kept.other)
+    return jnp.where(kept.has_both, jax.nn.softplus(score), 0)
 
 
-def _label_column(name: str, labels: Input, embeddings: Array) -> Array:
+def _one_each(name: str, labels: Input, embeddings: Array) -> Array:
     labels = check.labels("circle", labels)
     if labels.shape not in (embeddings.shape[:1], (*embeddings.shape[:1], 1)):
         raise ValueError(
             f"circle: {name} must have shape {embeddings.shape[:1]}, one label for each "
             f"embedding, got {labels.shape}."
         )
-    return labels.reshape(-1, 1)
-
-
-def _log_sum_exp(x: Array, where: Array) -> Array:
-    """Over the last axis and the entries `where`; finite, with derivative 0, if there is none."""
-    x = jnp.where(where, x, 0)
-    m = jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True, initial=-jnp.inf, where=where))
-    m = jnp.where(jnp.isfinite(m), m, 0)
-    s = jnp.sum(jnp.where(where, jnp.exp(x - m), 0), -1)
-    return m[..., 0] + jnp.log(jnp.where(s == 0, 1, s))
+    return labels.reshape(-1)
 
 
 class Circle(Loss):
@@ -129,13 +121,8 @@ class Circle(Loss):
     gamma: Hyper = leaf(default=80.0, interval="[0, inf)")
     margin: Hyper = leaf(default=0.4, interval="(-inf, inf)")
     remove_diagonal: bool = static(default=True)
+    axis_name: AxisName = static(default=None, types=AXIS_NAME_TYPES, kw_only=True, beyond=True)
 
     def call(self, y_true: Array, y_pred: Array, where: Array | None = None) -> tuple[Array, Array]:
         values = circle(y_true, y_pred, where=where, **self.hyperparameters())
         return values, values > 0
-
-    def total(self, *_: object, **__: object) -> None:  # type: ignore[override]
-        raise ValueError(
-            "Circle: every value depends on the whole batch (all pairs), so the totals of parts "
-            "do not add up to that of the batch. Call the loss on the whole batch."
-        )

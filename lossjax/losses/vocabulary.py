@@ -29,6 +29,7 @@ class LinearCrossEntropy(Loss):
     fn = linear_cross_entropy
     aliases = ("linear_cross_entropy",)
     domain = "hidden"
+    couples = "none"
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)")
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
