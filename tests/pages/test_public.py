@@ -25,6 +25,7 @@ RANK = {
     "math.fusion": 1,
     "devices": 2,
     "math.elementwise": 2,
+    "math.entropy": 3,
     "math.softmax": 3,
     "core.reduce": 3,
     "core.registry": 3,
