@@ -23,7 +23,7 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "
 
 def array(where: str, name: str, value: Any) -> Array:
     """`value` as an array of real numbers; integers too large for JAX's become floats."""
-    numbers = _on_host(value)
+    numbers = value if isinstance(value, jax.Array) else _on_host(value)
     if isinstance(numbers, np.ndarray) and numbers.dtype.kind in "iu" and _overflows(numbers):
         numbers = numbers.astype(float)
     try:

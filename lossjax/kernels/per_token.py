@@ -10,8 +10,8 @@ from jax import numpy as jnp
 
 from lossjax.core.types import Array, Hyper
 from lossjax.kernels import _vocabulary as vocabulary
-from lossjax.math.elementwise import focal as focal_entropy
 from lossjax.math.elementwise import xmuly
+from lossjax.math.entropy import focal as focal_entropy
 from lossjax.math.fusion import settle
 
 __all__ = ["focal", "jensen_shannon", "kl_divergence", "log_probability", "reverse_kl_divergence"]

@@ -100,7 +100,8 @@ settle.defjvps(lambda dx, _, x: dx)
 @jax.custom_jvp
 def bounded(x: Array) -> Array:
     """x with ±inf as the largest number, so that 0 * x is 0; `settle` undoes it in a sum."""
-    return between(-largest(x), largest(x), x)
+    big = largest(x)
+    return between(-big, big, x)
 
 
 # That of a clip would be 0 at an infinite x, and a softmax around it would have a curvature.

@@ -27,6 +27,7 @@ RANK = {
     "math.pairs": 1,
     "devices": 2,
     "math.elementwise": 2,
+    "math.entropy": 3,
     "math.softmax": 3,
     "math.overlap": 3,
     "core.reduce": 2,
