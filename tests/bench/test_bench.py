@@ -178,7 +178,13 @@ def test_tables_name_losses(peer):
     assert peer.table().keys() <= {case.kind for case in ALL}
 
 
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+# Every library compiles the steps of CTC for seconds.
+SLOW = {"CTC": [pytest.mark.thorough]}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=SLOW.get(case.kind, ())) for case in ALL]
+)
 def test_peers_agree(case):
     peers = [peer for peer in (*HERE, TRACED) if not peer.missing]
     contestants, errors = contest.enter([case], peers)
