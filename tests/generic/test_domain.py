@@ -6,7 +6,7 @@ import pytest
 from jax import numpy as jnp
 
 import lossjax
-from cases import CASES, FUSED
+from cases import ROWS
 from lossjax import inspect, losses, testing
 from lossjax.core.domain import Line, Rule
 
@@ -27,7 +27,7 @@ def test_a_domain_of_lossjax_says_everything(domain):
     assert jax.tree.leaves(y_pred)[0].shape == domain.shape
 
 
-@pytest.mark.parametrize("loss", [c.loss for c in CASES] + list(FUSED), ids=lambda c: c.__name__)
+@pytest.mark.parametrize("loss", [row.loss for row in ROWS], ids=lambda c: c.__name__)
 def test_what_a_domain_draws_keeps_its_rules(loss):
     for config in ({}, {"from_logits": True}):
         if not config or "from_logits" in loss.__dataclass_fields__:
