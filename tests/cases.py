@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lossjax.losses import Loss
 
 SAME_NAME = "same name"
@@ -95,6 +97,19 @@ def variant_id(value: Any) -> str | None:
     if isinstance(value, dict):
         return ",".join(f"{k}={v}" for k, v in value.items()) or "default"
     return None
+
+
+def ends(variants: Any) -> list[Any]:
+    """As parameters: the first and the last of `configs` of a loss, the others where time is."""
+    return [
+        pytest.param(
+            *variant,
+            marks=()
+            if variant[1] in (variant[0].configs[0], variant[0].configs[-1])
+            else pytest.mark.thorough,
+        )
+        for variant in variants
+    ]
 
 
 ROWS = _rows()

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from cases import ROWS, Case
+from cases import ROWS, Case, ends, variant_id
 from edges import PASSED
 from lossjax import losses
 from safety import page
@@ -26,12 +26,12 @@ def assert_no_cell_fails(variant, points):
     assert found.keys() <= set(GROUPS)
 
 
-every_variant = pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
-
-
-@every_variant
-def test_edges(variant):
+@pytest.mark.parametrize(
+    ("case", "config"), ends((v.case, v.config) for v in variants()), ids=variant_id
+)
+def test_edges(case, config):
     """Those that one program computes: three samples of float32, without weights."""
+    variant = Variant(case, config)
     alike = [
         point
         for point in variant.points
@@ -42,7 +42,7 @@ def test_edges(variant):
 
 
 @pytest.mark.thorough
-@every_variant
+@pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
 def test_no_cell_fails(variant):
     assert_no_cell_fails(variant, variant.points)
 
