@@ -338,12 +338,12 @@ class Loss:
             return self._values(inputs).shape
 
     def _call(self, inputs: Inputs) -> Any:
+        if inputs.where is not None:
+            return self.call(inputs.y_true, inputs.y_pred, where=inputs.where)  # type: ignore[call-arg]
         fn = self._declared.fn
         if fn and type(self).call is Loss.call:  # `_prepare` has done what `call` begins with
             return fn(inputs.y_true, inputs.y_pred, **self.hyperparameters())
-        if inputs.where is None:
-            return self.call(inputs.y_true, inputs.y_pred)
-        return self.call(inputs.y_true, inputs.y_pred, where=inputs.where)  # type: ignore[call-arg]
+        return self.call(inputs.y_true, inputs.y_pred)
 
     def _evaluate(self, inputs: Inputs) -> tuple[Array, Array | None, Array | None]:
         """Values per sample with their weights and mask, the loss's own mask included."""
