@@ -13,6 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from lossjax.core.config import deserialize, serialize
 from lossjax.core.loss import Loss
+from lossjax.core.types import Reduction
 from lossjax.testing.sampling import sample
 
 STEP = 1e-5
@@ -69,7 +70,7 @@ class Suite:
                 f"is an array, and jnp in place of NumPy. {str(error)[:120]}"
             ) from error
 
-    def like(self, reduction: str) -> Loss:
+    def like(self, reduction: Reduction) -> Loss:
         """The loss with another reduction."""
         return dataclasses.replace(self.loss, reduction=reduction)
 
