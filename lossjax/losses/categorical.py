@@ -8,7 +8,6 @@ from jax import numpy as jnp
 from lossjax.core import check, reduce
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
-from lossjax.math import softmax
 from lossjax.math.elementwise import EPSILON, log1p, pick, power, quotient, surprise, xmuly
 from lossjax.math.entropy import (
     box_cox,
@@ -18,6 +17,7 @@ from lossjax.math.entropy import (
     smoothed,
     smoothing_amount,
 )
+from lossjax.math.softmax import label_cross_entropy, sum_over_log_softmax, sum_over_shares
 
 __all__ = [
     "CategoricalCrossentropy",
@@ -64,11 +64,8 @@ def categorical_crossentropy(
     _warn_of_one_class(where, p)
     smoothing = smoothing_amount(label_smoothing, p.dtype)
     loss = functools.partial(_cross_entropy, bool(from_logits), class_count(t))
-    return softmax.normalised(_normaliser(from_logits), loss, axis, p, t, smoothing)
-
-
-def _normaliser(from_logits: bool) -> softmax.Normaliser:
-    return softmax.SOFTMAX if from_logits else softmax.SHARE
+    over_classes = sum_over_log_softmax if from_logits else sum_over_shares
+    return over_classes(loss, axis, p, t, smoothing)
 
 
 def _cross_entropy(
@@ -137,7 +134,8 @@ def categorical_focal_crossentropy(
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
     hyper = (jnp.asarray(gamma, p.dtype), alpha, smoothing_amount(label_smoothing, p.dtype))
     loss = functools.partial(_focal, bool(from_logits), known_exponent(gamma), class_count(t))
-    return softmax.normalised(_normaliser(from_logits), loss, axis, p, t, *hyper)
+    over_classes = sum_over_log_softmax if from_logits else sum_over_shares
+    return over_classes(loss, axis, p, t, *hyper)
 
 
 def _focal(
@@ -207,7 +205,7 @@ def sparse_categorical_crossentropy(
         valid &= ~check.is_among(labels, ignore_class)
     p = reduce.guarded(p, jnp.expand_dims(valid, axis))
     if from_logits:
-        values = softmax.label_cross_entropy(labels, p, axis)
+        values = label_cross_entropy(labels, p, axis)
     else:
         picked, _ = pick(p, labels, axis)
         values = -jnp.log(_clipped_share(picked, jnp.sum(p, axis)))

@@ -8,9 +8,9 @@ from lossjax.core import check, reduce
 from lossjax.core.loss import Loss
 from lossjax.core.reduce import Inputs
 from lossjax.core.types import Array, Input
-from lossjax.math import softmax
 from lossjax.math.elementwise import floored, mean, xmuly
 from lossjax.math.fusion import elementwise, looped, partials, settle
+from lossjax.math.largest import largest_of
 
 __all__ = [
     "CategoricalHinge",
@@ -143,7 +143,7 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     """
     y_true, y_pred = check.pair("categorical_hinge", y_true, y_pred)
     positive = jnp.sum(xmuly(y_true, y_pred), -1)
-    rival = softmax.largest_of(_rivalry, -1, *jnp.broadcast_arrays(y_true, y_pred))
+    rival = largest_of(_rivalry, -1, *jnp.broadcast_arrays(y_true, y_pred))
     return floored(0.0, settle(1 + rival - positive))
 
 

@@ -6,7 +6,8 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_NAME_TYPES, AXIS_TYPES, Array, Axis, AxisName, Hyper, Input
-from lossjax.math import across, pairs, softmax
+from lossjax.math import across, pairs
+from lossjax.math.angle import cosine
 
 __all__ = ["Circle", "CosineSimilarity", "circle", "cosine_similarity"]
 
@@ -28,7 +29,7 @@ def cosine_similarity(y_true: Input, y_pred: Input, axis: Axis = -1) -> Array:
     """
     y_true, y_pred = check.pair("cosine_similarity", y_true, y_pred, align=True)
     y_true, y_pred = jnp.atleast_1d(y_true), jnp.atleast_1d(y_pred)
-    return -softmax.cosine(y_true, y_pred, axis)
+    return -cosine(y_true, y_pred, axis)
 
 
 class CosineSimilarity(Loss):

@@ -1,4 +1,4 @@
-"""Losses over the classes of a row: softmax, shares of a sum, angles; with their derivatives.
+"""Sums over the classes of a row, of the logs of a softmax or of shares of a sum.
 
 A row's maximum or sum is made once and used by value and derivative. What is as large as the
 input is never kept, only made again.
@@ -6,19 +6,18 @@ input is never kept, only made again.
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax import lax
 from jax import numpy as jnp
 
 from lossjax.core.types import Array, Axis
-from lossjax.math.elementwise import EPSILON, finite, pick, probability
+from lossjax.math.elementwise import finite, pick, probability
 from lossjax.math.fusion import (
     added,
     again,
-    at_least,
     at_most,
     bounded,
     derivative,
@@ -29,106 +28,13 @@ from lossjax.math.fusion import (
     looped,
     moved,
     partials,
-    row_max,
     row_sum,
     settle,
     step,
 )
 
 Rows = tuple[Array, ...]
-
-
-class Normaliser(NamedTuple):
-    """How a row x becomes n(x): from `stats` of the row, kept, and then entry by entry.
-
-    For a loss Σ h(n) with c = h'(n), the derivative is slope(c) - spread(Σ summed(c)).
-    """
-
-    stats: Callable[[Array, Axis], Rows]
-    value: Callable[..., Array]
-    slope: Callable[..., Array]
-    summed: Callable[..., Array]
-    spread: Callable[..., Array]
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def normalised(
-    how: Normaliser, h: Callable[..., Array], axis: Axis, x: Array, *others: Array
-) -> Array:
-    """Σ h(n(x), *others) over `axis`, with h elementwise."""
-    stats = how.stats(x, axis)
-    k = len(stats)
-
-    def value(x: Array, *rest: Array) -> Array:
-        return looped(h(how.value(x, *rest[:k]), *rest[k:]))
-
-    out = row_sum(value, axis, 0, x, *stats, *others)
-    return settle(jnp.squeeze(out, axis))
-
-
-def _normalised_jvp(
-    how: Normaliser, h: Callable[..., Array], axis: Axis, primals: Any, tangents: Any
-) -> tuple[Array, Array]:
-    (x, *others), (dx, *dothers) = primals, tangents
-    out = normalised(how, h, axis, x, *others)
-    stats = how.stats(x, axis)
-    k = len(stats)
-    # An x that is broadcast along `axis` is several times in the sum, and once in its statistics.
-    shape = jnp.broadcast_shapes(*(a.shape for a in (x, *others) if a is not None))
-    copies = (math.prod(shape) // max(1, out.size)) // max(1, x.size // max(1, stats[0].size))
-
-    def slope(i: int, x: Array, *rest: Array) -> Array:
-        return derivative(h, (how.value(x, *rest[:k]), *rest[k:]), i)
-
-    def summed(x: Array, *rest: Array) -> Array:
-        return looped(how.summed(slope(0, x, *rest), x, *rest[:k]))
-
-    y, *rest = again(x, *stats, *others)
-    terms = []
-    if is_live(dx):
-        # finite, so that the reduction and the loop after it are not merged
-        (total,) = again(finite(row_sum(summed, axis, 1, x, *stats, *others)) / copies)
-        inner = how.slope(slope(0, y, *rest), y, *rest[:k])
-        terms.append(lifted(dx) * (inner - how.spread(total, y, *rest[:k])))
-    for i, d in enumerate(dothers, 1):
-        if is_live(d):
-            terms.append(lifted(d) * slope(i, y, *rest))
-    return out, jnp.sum(added(terms, y), moved(axis, x.ndim)).reshape(out.shape)
-
-
-normalised.defjvp(_normalised_jvp, symbolic_zeros=True)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def largest_of(f: Callable[..., Array], axis: int, *xs: Array) -> Array:
-    """The largest f(*xs) over `axis`, with f elementwise; ties share the derivative.
-
-    A tie is what is as large but for rounding: compared with the value that it was taken from, the
-    largest may differ from itself where XLA contracts a product and a difference.
-    """
-    return jnp.squeeze(row_max(f, axis, 0, *xs), axis)
-
-
-def _largest_of_jvp(
-    f: Callable[..., Array], axis: int, primals: Any, tangents: Any
-) -> tuple[Array, Array]:
-    out = largest_of(f, axis, *primals)
-    top = jnp.expand_dims(lax.stop_gradient(out), axis)
-    top = top - 4 * jnp.finfo(top.dtype).eps * jnp.abs(top)
-
-    def is_tie(top: Array, *xs: Array) -> Array:
-        return looped(1 - step(at_least(0.0, top - f(*xs))))
-
-    ties = row_sum(is_tie, axis, 1, top, *primals)
-    top, ties, *xs = again(top, ties, *primals)
-    won = jnp.where(f(*xs) >= top, 1 / ties, 0)
-    live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
-    terms = [lifted(d) * (won * derivative(f, xs, i)) for i, d in live]
-    axes = moved(axis, primals[0].ndim)
-    return out, jnp.sum(added(terms, won), axes).reshape(out.shape)
-
-
-largest_of.defjvp(_largest_of_jvp, symbolic_zeros=True)
+Terms = Callable[..., Array]  # of one entry, from the entries of all arguments
 
 
 # --- softmax ------------------------------------------------------------------------------------
@@ -162,17 +68,44 @@ def _log_softmax(z: Array, m: Array, log_sum: Array) -> Array:
     return _below(z, m) - log_sum
 
 
-SOFTMAX = Normaliser(
-    stats=_exp_sum,
-    value=_log_softmax,
-    slope=lambda c, z, m, log_sum: c,
-    summed=lambda c, z, m, log_sum: c,
-    spread=lambda total, z, m, log_sum: total * jnp.exp(_log_softmax(z, m, log_sum)),
-)
-
-
 def log_softmax(z: Array, axis: Axis) -> Array:
     return _log_softmax(z, *_exp_sum(z, axis))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def sum_over_log_softmax(h: Terms, axis: Axis, z: Array, *others: Array) -> Array:
+    """Σ h(log softmax(z), *others) over `axis`, with h elementwise."""
+
+    def term(z: Array, m: Array, log_sum: Array, *others: Array) -> Array:
+        return looped(h(_log_softmax(z, m, log_sum), *others))
+
+    return _sum(term, axis, z, *_exp_sum(z, axis), *others)
+
+
+def _sum_over_log_softmax_jvp(
+    h: Terms, axis: Axis, primals: Any, tangents: Any
+) -> tuple[Array, Array]:
+    (z, *others), (dz, *dothers) = primals, tangents
+    out = sum_over_log_softmax(h, axis, z, *others)
+    args = (z, *_exp_sum(z, axis), *others)
+
+    def slope(i: int, z: Array, m: Array, log_sum: Array, *others: Array) -> Array:
+        return derivative(h, (_log_softmax(z, m, log_sum), *others), i)
+
+    def summed(*args: Array) -> Array:
+        return looped(slope(0, *args))
+
+    fresh = again(*args)
+    terms = []
+    if is_live(dz):
+        total = _total(summed, axis, *args)
+        share = jnp.exp(_log_softmax(*fresh[:3]))
+        terms.append(lifted(dz) * (slope(0, *fresh) - total * share))
+    terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
+    return out, _tangent(terms, axis, z, out)
+
+
+sum_over_log_softmax.defjvp(_sum_over_log_softmax_jvp, symbolic_zeros=True)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -206,91 +139,58 @@ def _inside(q: Array) -> Array:
     return (q == clipped).astype(q.dtype) if is_small(q) else 1 - step(jnp.abs(q - clipped))
 
 
-SHARE = Normaliser(
-    stats=_inverse_sum,
-    value=lambda p, inverse: probability(p * inverse),
-    slope=lambda c, p, inverse: c * _inside(p * inverse) * finite(inverse),
-    summed=lambda c, p, inverse: c * _inside(p * inverse) * (p * inverse),
-    spread=lambda total, p, inverse: total * finite(inverse),
-)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def sum_over_shares(h: Terms, axis: Axis, p: Array, *others: Array) -> Array:
+    """Σ h(q, *others) over `axis`, with q = p / Σp clipped as a probability, h elementwise."""
+
+    def term(p: Array, inverse: Array, *others: Array) -> Array:
+        return looped(h(probability(p * inverse), *others))
+
+    return _sum(term, axis, p, *_inverse_sum(p, axis), *others)
 
 
-# --- angles -------------------------------------------------------------------------------------
+def _sum_over_shares_jvp(h: Terms, axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (p, *others), (dp, *dothers) = primals, tangents
+    out = sum_over_shares(h, axis, p, *others)
+    args = (p, *_inverse_sum(p, axis), *others)
+
+    def slope(i: int, p: Array, inverse: Array, *others: Array) -> Array:
+        return derivative(h, (probability(p * inverse), *others), i)
+
+    def summed(p: Array, inverse: Array, *others: Array) -> Array:
+        inside = _inside(p * inverse)
+        return looped(slope(0, p, inverse, *others) * inside * (p * inverse))
+
+    fresh = again(*args)
+    terms = []
+    if is_live(dp):
+        total = _total(summed, axis, *args)
+        x, inverse = fresh[:2]
+        direct = slope(0, *fresh) * _inside(x * inverse) * finite(inverse)
+        terms.append(lifted(dp) * (direct - total * finite(inverse)))
+    terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
+    return out, _tangent(terms, axis, p, out)
 
 
-_UNIT = 2.0**-20  # 1 over the largest norms would be denormal: they are taken in this unit
-_TINY = 2.0**-80  # squares of what is times this neither overflow nor, where plain ones do, vanish
+sum_over_shares.defjvp(_sum_over_shares_jvp, symbolic_zeros=True)
 
 
-def cosine(x: Array, y: Array, axis: Axis) -> Array:
-    """Σ xy over the norms of x and y, each no less than EPSILON."""
-    return jnp.squeeze(_angle(x, y, axis)[0], axis)
+# --- both ---------------------------------------------------------------------------------------
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _angle(x: Array, y: Array, axis: Axis) -> Rows:
-    """The cosine, and 1 / (_UNIT * norm) of both. One may be broadcast to the other one."""
-
-    def sums(x: Array, y: Array) -> Rows:
-        return tuple(jnp.sum(a, axis, keepdims=True) for a in (x * y, x * x, y * y))
-
-    def inverses(*squares: Array) -> Rows:
-        return tuple(lax.rsqrt(jnp.maximum(square, EPSILON**2)) for square in squares)
-
-    def quotient(xy: Array, *squares: Array) -> Rows:
-        p, q = inverses(*squares)
-        return xy * p * q, p / _UNIT, q / _UNIT
-
-    def careful(x: Array, y: Array) -> Rows:
-        xy, *plain = sums(x, y)
-        _, *tiny = sums(_TINY * x, _TINY * y)
-        # Scaled in another way: an array that two sums share would be written to memory.
-        xy_tiny, *_ = sums(_TINY / 2 * x, 2 * _TINY * y)
-        fits = [jnp.isfinite(square) for square in plain]
-        p, q = inverses(*plain)
-        p_tiny, q_tiny = (
-            jnp.where(fit, a / _TINY, lax.rsqrt(square))
-            for fit, a, square in zip(fits, (p, q), tiny, strict=True)
-        )
-        one = _TINY * xy * jnp.where(fits[0], p, q) * jnp.where(fits[0], q_tiny, p_tiny)
-        cos = jnp.where(fits[0] & fits[1], xy * p * q, one)
-        both = xy_tiny * p_tiny * q_tiny
-        cos = jnp.where(jnp.isfinite(xy) & (fits[0] | fits[1]), cos, both)
-        return cos, p_tiny * (_TINY / _UNIT), q_tiny * (_TINY / _UNIT)
-
-    def quick(x: Array, y: Array) -> Rows:
-        plain = sums(x, y)
-        fits = functools.reduce(jnp.logical_and, [jnp.isfinite(a).all() for a in plain])
-        return lax.cond(fits, lambda: quotient(*plain), lambda: careful(x, y))
-
-    if not any(isinstance(a, jax.core.Tracer) for a in (x, y)):
-        return careful(x, y)  # a condition would be compiled at every call
-    # On CPU three more sums take as long again, elsewhere they are of the same pass.
-    return lax.platform_dependent(x, y, cpu=quick, default=careful)
+def _sum(term: Terms, axis: Axis, *args: Array) -> Array:
+    return settle(jnp.squeeze(row_sum(term, axis, 0, *args), axis))
 
 
-def _angle_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Rows, Rows]:
-    out = cos, *inverses = _angle(*primals, axis)
-    shape = jnp.broadcast_shapes(*(a.shape for a in primals))
-    terms, slopes = [], [jnp.zeros_like(inverse) for inverse in inverses]
-    rest: Any = 0
-    for i, d in enumerate(tangents):
-        if not is_live(d):
-            continue
-        x, y, along, p, q = again(primals[i], primals[1 - i], cos, inverses[i], inverses[1 - i])
-        x, y, by_x = _UNIT * x * p, _UNIT * y * q, lifted(d) * (_UNIT * p)
-        # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
-        floor = 1 / (EPSILON * _UNIT)
-        by_norm = jnp.sum(x * by_x, moved(axis, primals[i].ndim)).reshape(inverses[i].shape)
-        by_norm = jnp.where(inverses[i] < floor, by_norm, 0)
-        slopes[i] = -inverses[i] * by_norm
-        if primals[i].shape == shape:
-            terms.append(by_x * (y - x * jnp.where(p < floor, along, 0)))
-        else:  # broadcast: an entry of x is there several times in the sum, once in the norm
-            terms.append(by_x * y)
-            rest = rest + cos * by_norm
-    by_cos = jnp.sum(added(terms, lifted(cos)), moved(axis, len(shape))).reshape(cos.shape)
-    return out, (by_cos - rest, *slopes)
+def _total(term: Terms, axis: Axis, x: Array, row: Array, *rest: Array) -> Array:
+    """The part of a row's derivative that all of its entries share, in a pass of its own."""
+    total = row_sum(term, axis, 1, x, row, *rest)
+    # An x that is broadcast along `axis` is several times in the sum, and once in its row.
+    shape = jnp.broadcast_shapes(*(a.shape for a in (x, row, *rest) if a is not None))
+    copies = (math.prod(shape) // max(1, total.size)) // max(1, x.size // max(1, row.size))
+    # finite, so that the reduction and the loop after it are not merged
+    return again(finite(total) / copies)[0]
 
 
-_angle.defjvp(_angle_jvp, symbolic_zeros=True)
+def _tangent(terms: Sequence[Array], axis: Axis, x: Array, out: Array) -> Array:
+    return jnp.sum(added(terms, lifted(x)), moved(axis, x.ndim)).reshape(out.shape)

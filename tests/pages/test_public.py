@@ -28,6 +28,8 @@ RANK = {
     "devices": 2,
     "math.elementwise": 2,
     "math.entropy": 3,
+    "math.angle": 3,
+    "math.largest": 3,
     "math.softmax": 3,
     "math.overlap": 3,
     "core.reduce": 2,
