@@ -4,7 +4,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
+import pytest
+from dense_linear import dense
 
+import lossjax
+
+
+def test_vocabulary_in_parts():
+    """The value alone: `vmap` has collectives too, but `psum` has another transpose there."""
+    rng = np.random.default_rng(0)
+    labels, hidden = rng.integers(0, 40, 16), rng.normal(size=(16, 4)).astype("f")
+    kernel = rng.normal(size=(4, 40)).astype("f")
+    part = lambda k: lossjax.linear_cross_entropy(  # noqa: E731
+        labels, hidden, k, chunk=3, axis_name="vocabulary", label_smoothing=0.2
+    )
+    parts = np.stack(np.split(kernel, 4, axis=1))
+    found = jax.jit(jax.vmap(part, axis_name="vocabulary"))(parts)
+    want = dense(labels, hidden, kernel, label_smoothing=0.2)
+    np.testing.assert_allclose(found, np.full(4, want), rtol=1e-5)
+
+
+@pytest.mark.thorough
 def test_equal_to_one_device():
     program = Path(__file__).with_name("sharded_linear.py")
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_readme import BLOCKS
 
+BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
 PAGE = Path(__file__).parents[2] / "docs" / "meshes.md"
 PROGRAM = Path(__file__).parents[2] / "examples" / "13_many_devices.py"
 
@@ -34,6 +34,7 @@ def validation_loss(devices, *options):
     return int(found[1]), float(found[2])
 
 
+@pytest.mark.thorough
 def test_many_devices():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -46,6 +47,7 @@ def test_many_devices():
     assert together == pytest.approx(alone, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_page_on_meshes_says_what_its_programs_print():
     programs, outputs = zip(*BLOCKS.findall(PAGE.read_text("utf-8")), strict=True)
     found = subprocess.run(

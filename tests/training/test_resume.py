@@ -169,6 +169,7 @@ def main(folder):
     print(json.dumps({"numbers": numbers, "digest": Path(folder, "digest").read_text()}))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 def test_killed_at_random_moments(tmp_path):
     """20 times with SIGKILL, saving after every step: most of the kills fall into a save."""

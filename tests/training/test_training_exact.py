@@ -187,6 +187,7 @@ def run_apart(devices, processes=1):
     return [json.loads(out.splitlines()[-1]) for out, _ in ended]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("devices", "processes"), [(8, 1), (1, 2)])
 def test_devices_and_processes_give_the_gradient_of_one(devices, processes):
     want = {dtype: results(dtype) for dtype in ("float32", "float64")}
