@@ -14,6 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from lossjax.core.config import deserialize, serialize
 from lossjax.core.loss import Loss
 from lossjax.core.types import Reduction
+from lossjax.testing.coupling import assert_couples
 from lossjax.testing.sampling import sample
 
 STEP = 1e-5
@@ -108,6 +109,11 @@ class Suite:
         return 0.9 * np.float64(x) + 0.04 if self.drawn else np.float64(x)
 
     @functools.cached_property
+    def own_mask(self) -> bool:
+        """Whether the loss itself says which values count."""
+        return isinstance(jax.eval_shape(self.loss.call, self.y_true, self.y_pred), tuple)
+
+    @functools.cached_property
     def float_true(self) -> bool:
         """Whether y_true is differentiable."""
         return all(x.dtype.kind == "f" for x in jax.tree.leaves(self.y_true))
@@ -150,7 +156,8 @@ class Suite:
                 for h in (0, STEP, -STEP)
             ]
             gone = (slice(None),) * self.axis + (~kept,)
-            poisoned = arguments | {"y_pred": jax.tree.map(_with_nan(gone), arguments["y_pred"])}
+            inputs = {n: a for n, a in arguments.items() if n in ("y_true", "y_pred")}
+            poisoned = arguments | jax.tree.map(_with_nan(gone), inputs)
             points += [(a, mask, direction) for a in (*moved, poisoned)]
         with jax.enable_x64(True):
             stacked = jax.tree.map(lambda *x: np.stack(x), *points)
@@ -229,10 +236,8 @@ def reductions(suite: Suite) -> None:
                 loss = dataclasses.replace(given.pop("loss"), reduction="none")
                 own = np.asarray(jax.jit(loss)(given["y_true"], given["y_pred"]))
             suite.close("reductions", "values times weights", weighed, own * w, 1e-9, 1e-12)
-            if getattr(suite.loss, "ignore_class", None) is not None:
-                continue  # its own mask counts too
-        elif getattr(suite.loss, "ignore_class", None) is not None:
-            continue
+        if suite.own_mask:
+            continue  # it counts in the divisors too
         want = {
             "sum_over_batch_size": weighed.sum() / m.sum(),
             "sum": weighed.sum(),
@@ -311,14 +316,9 @@ def totals(suite: Suite) -> None:
 
 
 def couples(suite: Suite) -> None:
-    """ "none" is true: another sample in place of one leaves the values of all others."""
-    if suite.loss._declared.couples != "none" or suite.axis or not suite.values.ndim:
-        return
-    if isinstance(getattr(suite.loss, "axis", -1), tuple | type(None)):
-        return
-    swapped = jax.tree.map(lambda x: np.concatenate([x[1:2], x[1:]]), (suite.y_true, suite.y_pred))
-    others = np.asarray(suite.like("none")(*swapped))[1:]
-    suite.close("couples", 'sample 0 changed, couples="none"', others, suite.values[1:], 1e-5, 1e-5)
+    """Which samples have an influence on the values of others is as declared."""
+    if suite.loss._declared.couples is not None:
+        assert_couples(suite.loss, suite.y_true, suite.y_pred)
 
 
 def transformations(suite: Suite) -> None:

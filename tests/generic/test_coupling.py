@@ -15,6 +15,7 @@ LOSSES = sorted({c.__name__ for c in classes() if c.__module__.startswith("lossj
 COUPLED = [name for name in LOSSES if getattr(losses, name)._declared.couples != "none"]
 
 
+@pytest.mark.thorough  # quick: the couples of test_every_loss.py
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_word_is_true(name):
     cls = getattr(losses, name)

@@ -17,6 +17,7 @@ variants = pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
 
 
 @variants
+@pytest.mark.thorough
 def test_against_finite_differences(case, config):
     """Both modes, to order 2, in y_pred, float y_true, sample_weight and every leaf."""
     with jax.enable_x64(True):
@@ -46,6 +47,7 @@ def test_against_finite_differences(case, config):
 
 
 @variants
+@pytest.mark.thorough
 def test_every_way_to_a_hessian(case, config):
     with jax.enable_x64(True):
         loss = case.loss(**config)
@@ -170,6 +172,7 @@ def test_at_the_edges(edge):
 
 
 @variants
+@pytest.mark.thorough
 def test_masked_nan_has_no_influence(case, config):
     loss = case.loss(**config)
     y_true, y_pred = testing.sample(loss)

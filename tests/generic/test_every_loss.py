@@ -1,15 +1,11 @@
-"""The generic suite over losses and configurations, property by property."""
+"""The generic suite, `lossjax.testing.assert_loss`, over every loss, property by property."""
 
 import functools
 
 import pytest
 
-from cases import VARIANTS, variant_id
-from lossjax import losses
+from cases import VARIANTS, ends, variant_id
 from lossjax.testing.suite import PROPERTIES, Suite
-
-# Those of which the suite is known to hold; the others have the older tests beside this file.
-KNOWN = (losses.MeanSquaredError, losses.MeanAbsoluteError, losses.Huber)
 
 
 @functools.lru_cache(maxsize=1)
@@ -19,12 +15,15 @@ def suite(index):
     return Suite(case.loss(**config))
 
 
+def ids(variant, name):
+    return "-".join([*map(variant_id, variant.values), name])
+
+
 @pytest.mark.parametrize(
     ("index", "name"),
     [
-        pytest.param(i, name, id="-".join([*map(variant_id, variant), name]))
-        for i, variant in enumerate(VARIANTS)
-        if variant[0].loss in KNOWN
+        pytest.param(i, name, id=ids(variant, name), marks=variant.marks)
+        for i, variant in enumerate(ends(VARIANTS))
         for name in PROPERTIES
     ],
 )

@@ -79,6 +79,7 @@ def thinned(rng, x):
 
 @draws
 @variants
+@pytest.mark.thorough
 def test_gradient_is_the_derivative_of_the_value(case, config, draw):
     with jax.enable_x64(True):
         loss, t, p, weight, mask = drawn(case, config, draw)
@@ -116,6 +117,7 @@ def refuses(loss, t, p):
 
 
 @pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
+@pytest.mark.thorough
 def test_the_same_inside_every_transformation(case, config):
     """Value and gradient inside shard_map, vmap, scan and checkpoint are those outside."""
     loss = case.loss(**config)

@@ -23,6 +23,7 @@ def per_sample(case, config):
     return case.loss is not losses.Circle and (not config or "ignore_class" in config)
 
 
+pytestmark = pytest.mark.thorough  # quick: the totals, masks and values of test_every_loss.py
 PER_SAMPLE = [(case, config) for case, config in VARIANTS if per_sample(case, config)]
 MERGEABLE = PER_SAMPLE + [(c, k) for c, k in VARIANTS if c.domain == "region" and not k]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -97,27 +98,35 @@ def test_a_family_exports_its_losses(family):
     assert all(getattr(losses, name) is getattr(module, name) for name in module.__all__)
 
 
-def run(program):
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    return done.stdout
+FRESH = """
+import json, sys, lossjax
+found = {"inspect": ["lossjax.inspect" in sys.modules]}
+found["modules"] = sorted({name.split(".")[0] for name in sys.modules})
+from jax._src import xla_bridge
+found["backends"] = list(xla_bridge._backends)
+lossjax.inspect.check
+found["inspect"].append("lossjax.inspect" in sys.modules)
+print(json.dumps(found))
+"""
 
 
-def test_import_needs_jax_and_numpy_alone():
+@pytest.fixture(scope="module")
+def fresh():
+    """What a new process finds out about `import lossjax`."""
+    done = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_import_needs_jax_and_numpy_alone(fresh):
     heavy = {"flax", "optax", "keras", "matplotlib", "orbax", "chex", "rich", "sklearn", "equinox"}
-    found = run("import sys, lossjax; print(*{m.split('.')[0] for m in sys.modules})")
-    assert "jax" in found.split()
-    assert not heavy & set(found.split())
+    assert "jax" in fresh["modules"]
+    assert not heavy & set(fresh["modules"])
 
 
-def test_import_starts_no_device():
+def test_import_starts_no_device(fresh):
     """A library that touches a backend at import breaks `jax.distributed.initialize`."""
-    program = "import jax, lossjax; from jax._src import xla_bridge; print(xla_bridge._backends)"
-    assert run(program).strip() == "{}"
+    assert fresh["backends"] == []
 
 
-def test_inspect_is_imported_when_it_is_asked_for():
-    asked = "'lossjax.inspect' in sys.modules"
-    found = run(f"import sys, lossjax; print({asked}); lossjax.inspect.check; print({asked})")
-    assert found.split() == ["False", "True"]
+def test_inspect_is_imported_when_it_is_asked_for(fresh):
+    assert fresh["inspect"] == [False, True]

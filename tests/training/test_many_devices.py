@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def test_many_devices():
     assert (one, four) == (1, 4)
     assert alone < 0.5
     assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_the_devices_that_are_here(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM)])
+    runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert float(re.search(r"validation loss (\S+)", capsys.readouterr().out)[1]) < 0.5
 
 
 @pytest.mark.thorough
