@@ -99,6 +99,11 @@ def variant_id(value: Any) -> str | None:
     return None
 
 
+def quick(params: Any, chosen: Callable[[Any], bool]) -> list[Any]:
+    """As parameters: the others than the chosen ones where time is."""
+    return [pytest.param(p, marks=() if chosen(p) else pytest.mark.thorough) for p in params]
+
+
 def ends(variants: Any) -> list[Any]:
     """As parameters: the first and the last of `configs` of a loss, the others where time is."""
     return [

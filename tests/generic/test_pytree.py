@@ -122,7 +122,7 @@ def test_labels_are_never_rounded():
             assert loss([1001], y_pred) < 1e-5
 
 
-class Lopsided(losses.Loss):
+class Tilted(losses.Loss):
     """A user's loss."""
 
     under: float = 3.0
@@ -133,7 +133,7 @@ class Lopsided(losses.Loss):
         return jnp.mean(jnp.where(e > 0, self.under, 1.0) * (e**2 if self.squared else e), -1)
 
 
-class Steeper(Lopsided):
+class Steeper(Tilted):
     """A subclass of a subclass has a field more."""
 
     power: float = 2.0
@@ -141,13 +141,13 @@ class Steeper(Lopsided):
 
 def test_a_users_loss():
     t, p = np.array([[1.0], [0.0]], np.float32), np.array([[0.0], [1.0]], np.float32)
-    assert Lopsided(under=5.0)(t, p) == 3.0
-    assert jax.grad(lambda loss: loss(t, p))(Lopsided()).under == 0.5
-    assert losses.get("Lopsided").under == 3.0
-    assert losses.deserialize(losses.serialize(Lopsided(2.0, False))).under == 2.0
+    assert Tilted(under=5.0)(t, p) == 3.0
+    assert jax.grad(lambda loss: loss(t, p))(Tilted()).under == 0.5
+    assert losses.get("Tilted").under == 3.0
+    assert losses.deserialize(losses.serialize(Tilted(2.0, False))).under == 2.0
     assert Steeper(power=3.0).power == 3.0
-    assert Lopsided().name == "lopsided"
-    assert repr(Lopsided(squared=False)) == "Lopsided(squared=False)"
+    assert Tilted().name == "tilted"
+    assert repr(Tilted(squared=False)) == "Tilted(squared=False)"
     assert repr(losses.Huber(delta=jnp.float32(0.5))).startswith("Huber(delta=")
 
 

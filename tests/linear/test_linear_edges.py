@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from test_linear_cross_entropy import close, compiled, draw
 
 import lossjax
+from cases import quick
 from lossjax import losses, per_token
 from lossjax.kernels.linear_cross_entropy import Terms
 
@@ -58,7 +59,9 @@ def test_nan_is_seen():
     assert jnp.isfinite(f(data["kernel"])).all()
 
 
-@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum", "mean", "none"])
+@pytest.mark.parametrize(
+    "reduction", quick(["mean_with_sample_weight", "sum", "mean", "none"], "mean".__eq__)
+)
 def test_nothing_counts(reduction):
     data = draw()
     for how in ({"mask": jnp.zeros(13, bool)}, {"sample_weight": jnp.zeros(13)}):
@@ -177,8 +180,11 @@ TEACHER = [
 ]
 
 
-@pytest.mark.parametrize(("fn", "options"), TEACHER, ids=lambda x: getattr(x, "__name__", ""))
-def test_per_token_losses(fn, options):
+@pytest.mark.parametrize(
+    "given", quick(TEACHER, TEACHER[-2:].__contains__), ids=lambda given: given[0].__name__
+)
+def test_per_token_losses(given):
+    fn, options = given
     with jax.enable_x64(True):
         data = draw(dtype=np.float64)
         teacher = jnp.asarray(np.random.default_rng(3).normal(size=(13, 37)))

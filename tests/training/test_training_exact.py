@@ -80,7 +80,10 @@ def assert_equal_gradients(got, want, rtol):
     chex.assert_trees_all_close(got[1], want[1], rtol=rtol)
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-6), ("float64", 1e-14)])
+@pytest.mark.parametrize(
+    ("dtype", "rtol"),
+    [pytest.param("float32", 1e-6, marks=pytest.mark.thorough), ("float64", 1e-14)],
+)
 def test_accumulation_is_exact(dtype, rtol):
     with jax.enable_x64(dtype == "float64"):
         for mask in (False, True):
