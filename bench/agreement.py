@@ -34,7 +34,7 @@ def tolerance(case: Case) -> Tolerance:
         return NARROW
     if case.kind in CLIPPED:
         return CLIPPED[case.kind]
-    return STEPS if case.loss._declared.domain.in_steps else WIDE
+    return STEPS if case.domain.in_steps else WIDE
 
 
 def disagreement(

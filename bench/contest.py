@@ -1,6 +1,5 @@
 """Cases and peers become contestants, and their samples become rows of a record."""
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -84,33 +83,28 @@ def _contestant(run: Callable[..., Any], arrays: Arrays, peer: Peer) -> harness.
 
 
 def timed(
-    cases: Sequence[Case],
+    cases: Iterable[Case],
     peers: Sequence[Peer],
     rounds: int,
     seconds: float,
     progress: harness.Progress,
+    own: Iterable[Case] = (),
 ) -> list[Row]:
-    """Check, then time all `cases` in the same rounds; `seconds` are for all of them."""
+    """Check, then time all `cases`, and lossjax alone on its `own`, in the same rounds.
+
+    `seconds` are for all of them.
+    """
     contestants, errors = enter(cases, peers)
-    samples = harness.measure(contestants, rounds, seconds, progress=progress)
-    return rows(cases, [*(peer.name for peer in peers), FLOOR], "seconds", samples, errors)
+    more, wrong = enter(own, [OURS])
+    samples = harness.measure(contestants | more, rounds, seconds, progress=progress)
+    return rows("seconds", samples, errors | wrong)
 
 
-def rows(
-    cases: Iterable[Case],
-    implementations: Sequence[str],
-    what: str,
-    samples: Mapping[Key, Sequence[float]],
-    errors: Mapping[Key, str],
-) -> list[Row]:
+def rows(what: str, samples: Mapping[Key, Sequence[float]], errors: Mapping[Key, str]) -> list[Row]:
     """The samples, called `what`, or the error of every implementation that has the loss."""
-    found = []
-    for case, name in itertools.product(cases, implementations):
-        if (case, name) in samples:
-            found.append(row(case, name, **{what: list(map(rounded, samples[case, name]))}))
-        elif (case, name) in errors:
-            found.append(row(case, name, error=errors[case, name]))
-    return found
+    found = {key: {what: [*map(rounded, some)]} for key, some in samples.items()}
+    failed = {key: {"error": error} for key, error in errors.items()}
+    return [row(*key, **values) for key, values in (found | failed).items()]
 
 
 def rounded(sample: float) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema
+import numpy as np
 
 SCHEMA = 1
 # Implementations beside the peers: what is measured, and what only moves the bytes.
@@ -123,10 +124,10 @@ def ratio(samples_a: Sequence[float], samples_b: Sequence[float]) -> Ratio:
             f"bench: ratios need the same rounds of both sides, "
             f"got {len(samples_a)} and {len(samples_b)} samples."
         )
-    ratios = sorted(a / b for a, b in zip(samples_a, samples_b, strict=True))
-    last = len(ratios) - 1
-    low, high = math.floor(0.2 * last), math.ceil(0.8 * last)
-    return Ratio(statistics.median(ratios), ratios[low], ratios[high])
+    ratios = np.divide(samples_a, samples_b)
+    ends = ((0.2, "lower"), (0.5, "linear"), (0.8, "higher"))
+    low, median, high = (float(np.quantile(ratios, q, method=how)) for q, how in ends)
+    return Ratio(median, low, high)
 
 
 def geometric_mean(values: Iterable[float]) -> float | None:
