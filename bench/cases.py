@@ -32,6 +32,11 @@ class Case:
         return repr(self.loss)
 
     @property
+    def key(self) -> tuple[str, str, tuple[int, ...], str]:
+        """What a row tells of it."""
+        return self.name, self.weighting, self.shape, self.dtype
+
+    @property
     def kind(self) -> str:
         """The key of a peer's table: the class, and whether it takes logits."""
         logits = " from logits" if getattr(self.loss, "from_logits", False) else ""
@@ -116,8 +121,8 @@ def find(name: str) -> type[Loss]:
 
 def configurations(cls: type[Loss]) -> list[Loss]:
     """The defaults, and logits too where the loss takes them: other formulas, other costs."""
-    takes_logits = "from_logits" in {field.name for field in dataclasses.fields(cls)}
-    return [cls(**config) for config in ({}, {"from_logits": True})[: 1 + takes_logits]]
+    logits: dict[str, Any] = {"from_logits": True}
+    return [cls(), cls(**logits)] if hasattr(cls, "from_logits") else [cls()]
 
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,5 +150,5 @@ def cases(
         for loss, weighting in itertools.product(configurations(cls), weightings):
             kind = LinearCase if testing.domain_of(loss).predicted else Case
             case = kind(loss, fitted(loss, shape), dtype, weighting)
-            found.setdefault((case.name, case.shape, dtype, weighting), case)
+            found.setdefault(case.key, case)
     return list(found.values())

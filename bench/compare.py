@@ -7,6 +7,7 @@ gives an interval for new / old. It holds the noise within the runs, not that be
 
 import argparse
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -43,7 +44,7 @@ WORDS = ["loss", "weights", "shape", "dtype", "target", "quantity"]
 
 def mismatch(old: Record, new: Record) -> list[str]:
     """Why the two runs are no fair comparison."""
-    facts = {"command": (old.command, new.command)}
+    facts: dict[str, tuple[Any, Any]] = {"command": (old.command, new.command)}
     if old.command != "devices":  # those programs do not depend on where they are compiled
         pairs = {name: (old.device.get(name), new.device.get(name)) for name in DEVICE}
         facts |= {f"device {name}": pair for name, pair in pairs.items()}
@@ -64,25 +65,19 @@ def changes(old: Record, new: Record, tolerance: float = TOLERANCE) -> pd.DataFr
         {key(rows[OURS]): rows for rows in record.groups().values() if OURS in rows}
         for record in (old, new)
     )
-    lines = []
-    for name in {**news, **olds}:
-        rows = news.get(name) or olds[name]
-        if name in olds and name in news:
-            found = _pair(olds[name], news[name], tolerance)
-        else:
-            found = [_line("", ONLY_NEW if name in news else ONLY_OLD)]
-        lines += [{**described(rows[OURS]), **line} for line in found]
-    return pd.DataFrame(lines)
+    lines = {name: [_line("", ONLY_NEW if name in news else ONLY_OLD)] for name in {**news, **olds}}
+    lines |= {n: _pair(olds[n], news[n], tolerance) for n in lines if n in olds and n in news}
+    rows = {n: described(some[OURS]) for n, some in {**olds, **news}.items()}
+    return pd.DataFrame([{**rows[n], **line} for n, some in lines.items() for line in some])
 
 
 def _matching(old: Record, new: Record) -> Callable[[Row], tuple[Any, ...]]:
     """What makes rows the same: also what both runs have one of, if that is not the same one."""
     fields = ["case", "weighting", "shape"]
     for name in ("dtype", "target"):
-        ones = [{getattr(row, name) for row in record.rows} for record in (old, new)]
-        if ones[0] & ones[1] or len(ones[0]) > 1 or len(ones[1]) > 1:
-            fields.append(name)
-    return lambda row: tuple(getattr(row, name) for name in fields)
+        a, b = ({getattr(row, name) for row in record.rows} for record in (old, new))
+        fields += [name] if a & b or max(len(a), len(b)) > 1 else []
+    return operator.attrgetter(*fields)
 
 
 def _pair(olds: Rows, news: Rows, tolerance: float) -> list[Line]:
@@ -106,7 +101,7 @@ def _sampled(name: str, olds: Rows, news: Rows, tolerance: float) -> Line:
     ]
     if len(pairs) < 2:
         return _line(quantity, f"not judged: no {reference} to divide by")
-    old, new = (ratio(a, b).median for a, b in pairs)
+    old, new = (ratio(*pair).median for pair in pairs)
     if min(len(a) for a, _ in pairs) < FEWEST_ROUNDS:
         return _line(quantity, FEW, old, new)
     low, high = interval(*pairs)

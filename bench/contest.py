@@ -40,13 +40,11 @@ def enter(
                     break
                 continue
             reference = reference or result
-            wrong = agreement.disagreement(case, result, reference)
-            if wrong:
+            if wrong := agreement.disagreement(case, result, reference):
                 errors[case, peer.name] = wrong
             else:
                 contestants[case, peer.name] = _contestant(run, arrays, peer)
-        move = floor(case)
-        if move is not None:
+        if move := floor(case):
             contestants[case, FLOOR] = _contestant(move, _put(OURS, case, inputs, shared), OURS)
     return contestants, errors
 
@@ -114,5 +112,4 @@ def rounded(sample: float) -> float:
 
 def row(case: Case, implementation: str, **values: Any) -> Row:
     """A row of what was measured here."""
-    target = jax.default_backend()
-    return Row(case.name, case.weighting, case.shape, case.dtype, implementation, target, values)
+    return Row(*case.key, implementation, jax.default_backend(), values)

@@ -87,7 +87,7 @@ def measure(
     rounds: int,
     seconds: float = math.inf,
     clock: Clock = time.perf_counter,
-    **more: Progress,
+    progress: Progress = lambda share: None,
 ) -> dict[Key, list[float]]:
     """Seconds a call, warmed up and interleaved."""
     repeats = {key: _repeats(one, clock) for key, one in contestants.items()}
@@ -96,7 +96,7 @@ def measure(
         _settle(contestants[key], clock)
         return contestants[key].sample(repeats[key], clock)
 
-    return interleave(contestants, take, rounds, seconds, clock=clock, **more)
+    return interleave(contestants, take, rounds, seconds, 0, clock, progress)
 
 
 def _repeats(one: Contestant, clock: Clock) -> int:

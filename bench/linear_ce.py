@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from bench import contest, every_case, options
 from bench.cases import Case, LinearCase
@@ -18,16 +17,10 @@ NAMES = ("optax", "torch", *(peer.name for peer in LINEAR))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "of the logits that are not made (default: 2048x32768)"
-    how: dict[str, Any] = {
-        "type": options.shape,
-        "default": (2048, 32768),
-        "metavar": "TOKENSxCLASSES",
-    }
-    add("--shape", help=text, **how)
+    add("--shape", type=options.shape, default=(2048, 32768), metavar="TOKENSxCLASSES", help=text)
     add("--chunks", nargs="*", type=options.count, default=[64, 128, 256, 512], help="beside auto")
     text = "of two, for V: where memory is read (default: 12 18)"
-    how = {"type": options.count, "default": [12, 18], "metavar": ("FIRST", "LAST")}
-    add("--powers", nargs=2, help=text, **how)
+    add("--powers", nargs=2, type=options.count, default=[12, 18], metavar=("M", "N"), help=text)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the inputs")
     add("--peers", nargs="*", choices=NAMES, default=NAMES, help="libraries beside lossjax")
     options.add_rounds(parser, rounds=15, seconds=300)
@@ -53,5 +46,5 @@ def _variants(plain: Case, chunks: Sequence[int]) -> list[Case]:
     """Other chunks, and half of the tokens ignored with and without compaction."""
     half = dataclasses.replace(plain, weighting="mask")
     compact = dataclasses.replace(half, loss=losses.LinearCrossEntropy(compact=True))
-    sized = [losses.LinearCrossEntropy(chunk=chunk) for chunk in chunks]
+    sized = (losses.LinearCrossEntropy(chunk=chunk) for chunk in chunks)
     return [*(dataclasses.replace(plain, loss=loss) for loss in sized), half, compact]

@@ -4,8 +4,7 @@ import dataclasses
 import json
 import math
 import re
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,15 +124,9 @@ def ratio(samples_a: Sequence[float], samples_b: Sequence[float]) -> Ratio:
             f"got {len(samples_a)} and {len(samples_b)} samples."
         )
     ratios = np.divide(samples_a, samples_b)
-    ends = ((0.2, "lower"), (0.5, "linear"), (0.8, "higher"))
-    low, median, high = (float(np.quantile(ratios, q, method=how)) for q, how in ends)
-    return Ratio(median, low, high)
-
-
-def geometric_mean(values: Iterable[float]) -> float | None:
-    """None where there are none."""
-    found = list(values)
-    return statistics.geometric_mean(found) if found else None
+    low = np.quantile(ratios, 0.2, method="lower")
+    high = np.quantile(ratios, 0.8, method="higher")
+    return Ratio(float(np.median(ratios)), float(low), float(high))
 
 
 def attempted(work: Callable[..., Mapping[str, Any]], *args: Any) -> Mapping[str, Any]:

@@ -38,18 +38,16 @@ class Model(NamedTuple):
     classes: int  # 0 for a number to predict
     batch: int
     steps: int
-    vocabulary: int = 0
+    tokens: bool = False  # the inputs are classes too
 
     def data(self) -> Batch:
         rng = np.random.default_rng(0)
         rows = self.batch * self.steps
-        if self.vocabulary:
-            tokens = rng.integers(0, self.vocabulary, (rows, self.inputs[0] + 1), dtype=np.int32)
+        if self.tokens:
+            tokens = rng.integers(0, self.classes, (rows, self.inputs[0] + 1), dtype=np.int32)
             return tokens[:, :-1], tokens[:, 1:]
-        x = rng.normal(size=(rows, *self.inputs)).astype(np.float32)
-        if self.classes:
-            return x, rng.integers(0, self.classes, rows, dtype=np.int32)
-        return x, rng.normal(size=(rows, 1)).astype(np.float32)
+        x, y = (rng.normal(size=(rows, *sizes)).astype(np.float32) for sizes in (self.inputs, [1]))
+        return x, rng.integers(0, self.classes, rows, dtype=np.int32) if self.classes else y
 
     def epochs(self) -> Iterator[Iterator[Batch]]:
         """The batches of one after the other, each shuffled anew, without end."""
@@ -103,11 +101,9 @@ def language(vocabulary: int = 8192, width: int = 128) -> nnx.Module:
 
 
 def keras_convolutions(layers: Any) -> list[Any]:
-    found = [layers.Input((28, 28, 1))]
-    for width in (16, 32):
-        found.append(layers.Conv2D(width, 3, padding="same", activation="relu"))
-        found.append(layers.MaxPool2D())
-    return [*found, layers.Flatten(), layers.Dense(10)]
+    convolution = functools.partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu")
+    pooled = [layer for n in (16, 32) for layer in (convolution(n), layers.MaxPool2D())]
+    return [layers.Input((28, 28, 1)), *pooled, layers.Flatten(), layers.Dense(10)]
 
 
 def perceptron(*sizes: int, batch: int, steps: int) -> Model:
@@ -123,7 +119,7 @@ MODELS = {
     "mlp": perceptron(10, 64, 1, batch=32, steps=320),
     "digits": perceptron(64, 128, 10, batch=64, steps=160),
     "cnn": Model(convolutions, keras_convolutions, (28, 28, 1), 10, batch=128, steps=4),
-    "language": Model(language, None, (128,), 8192, batch=8, steps=3, vocabulary=8192),
+    "language": Model(language, None, (128,), 8192, batch=8, steps=3, tokens=True),
 }
 
 
