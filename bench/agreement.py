@@ -32,9 +32,7 @@ CLIPPED = {"CategoricalFocalCrossentropy from logits": WIDE._replace(ties=2e-3)}
 def tolerance(case: Case) -> Tolerance:
     if case.dtype != "float32":
         return NARROW
-    if case.kind in CLIPPED:
-        return CLIPPED[case.kind]
-    return STEPS if case.loss._declared.domain.in_steps else WIDE
+    return CLIPPED.get(case.kind, STEPS if case.domain.in_steps else WIDE)
 
 
 def disagreement(
@@ -52,7 +50,6 @@ def disagreement(
     finite = np.isfinite(gradient) & np.isfinite(gradient_0)
     size = np.abs(np.where(finite, gradient_0, 0))
     far = np.abs(gradient - gradient_0) > within.entry * size + within.largest * size.max(initial=0)
-    share = np.mean(far & finite)
-    if share > within.ties:
+    if (share := np.mean(far & finite)) > within.ties:
         return f"{share:.2%} of the gradient's entries differ from lossjax's"
     return None

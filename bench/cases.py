@@ -11,6 +11,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax import Loss, losses, testing
+from lossjax.core.domain import Domain
 
 KEPT = 0.8  # share of the rows that a mask keeps
 FEATURES = 512  # of the hidden states of LinearCrossEntropy
@@ -31,26 +32,31 @@ class Case:
         return repr(self.loss)
 
     @property
+    def key(self) -> tuple[str, str, tuple[int, ...], str]:
+        """What a row tells of it."""
+        return self.name, self.weighting, self.shape, self.dtype
+
+    @property
     def kind(self) -> str:
         """The key of a peer's table: the class, and whether it takes logits."""
         logits = " from logits" if getattr(self.loss, "from_logits", False) else ""
         return type(self.loss).__name__ + logits
 
     @property
+    def domain(self) -> Domain:
+        return testing.domain_of(self.loss)
+
+    @property
     def is_elementwise(self) -> bool:
         """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
-        domain = self.loss._declared.domain
-        return not (domain.in_batches or domain.in_steps or domain.predicted)
+        return not (self.domain.in_batches or self.domain.in_steps or self.domain.predicted)
 
     def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
         """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
         y_true, y_pred = testing.sample(self.loss, self.shape, seed)
-        dtype = jnp.dtype(self.dtype)
-        if np.issubdtype(y_true.dtype, np.integer):
-            y_true = y_true.astype(np.int32)  # what JAX would make of it
-        else:
-            y_true = y_true.astype(dtype)
-        return y_true, y_pred.astype(dtype), *self._weights(seed)
+        labelled = np.issubdtype(y_true.dtype, np.integer)
+        dtypes = np.int32 if labelled else jnp.dtype(self.dtype), jnp.dtype(self.dtype)
+        return y_true.astype(dtypes[0]), y_pred.astype(dtypes[1]), *self._weights(seed)
 
     def _weights(self, seed: int) -> tuple[np.ndarray, ...]:
         rows = np.random.default_rng([seed, 1]).uniform(size=self.shape[0])
@@ -93,9 +99,10 @@ class LinearCase(Case):
 
 def loss_classes() -> list[type[Loss]]:
     """Every loss of the namespace, by name."""
-    found = {cls for cls in vars(losses).values() if isinstance(cls, type)}
-    losses_only = [cls for cls in found if issubclass(cls, Loss) and cls is not Loss]
-    return sorted(losses_only, key=lambda cls: cls.__name__)
+    found = {
+        cls for cls in vars(losses).values() if isinstance(cls, type) and issubclass(cls, Loss)
+    }
+    return sorted(found - {Loss}, key=lambda cls: cls.__name__)
 
 
 def find(name: str) -> type[Loss]:
@@ -114,15 +121,13 @@ def find(name: str) -> type[Loss]:
 
 def configurations(cls: type[Loss]) -> list[Loss]:
     """The defaults, and logits too where the loss takes them: other formulas, other costs."""
-    configs: list[dict[str, Any]] = [{}]
-    if "from_logits" in {field.name for field in dataclasses.fields(cls)}:
-        configs.append({"from_logits": True})
-    return [cls(**config) for config in configs]
+    logits: dict[str, Any] = {"from_logits": True}
+    return [cls(), cls(**logits)] if hasattr(cls, "from_logits") else [cls()]
 
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape`, or one like it for losses that compare all rows or run step by step."""
-    domain = loss._declared.domain
+    domain = testing.domain_of(loss)
     if domain.in_batches:
         return min(shape[0], 1024), min(shape[-1], 64)
     if domain.predicted:
@@ -143,7 +148,7 @@ def cases(
     found: dict[tuple[object, ...], Case] = {}
     for cls, shape, dtype in itertools.product(classes, shapes, dtypes):
         for loss, weighting in itertools.product(configurations(cls), weightings):
-            kind = LinearCase if loss._declared.domain.predicted else Case
+            kind = LinearCase if testing.domain_of(loss).predicted else Case
             case = kind(loss, fitted(loss, shape), dtype, weighting)
-            found.setdefault((case.name, case.shape, dtype, weighting), case)
+            found.setdefault(case.key, case)
     return list(found.values())

@@ -7,6 +7,7 @@ gives an interval for new / old. It holds the noise within the runs, not that be
 
 import argparse
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -43,13 +44,11 @@ WORDS = ["loss", "weights", "shape", "dtype", "target", "quantity"]
 
 def mismatch(old: Record, new: Record) -> list[str]:
     """Why the two runs are no fair comparison."""
-    facts: list[dict[str, Any]] = [{"command": record.command} for record in (old, new)]
+    facts: dict[str, tuple[Any, Any]] = {"command": (old.command, new.command)}
     if old.command != "devices":  # those programs do not depend on where they are compiled
-        for fact, record in zip(facts, (old, new), strict=True):
-            fact |= {f"device {name}": record.device.get(name) for name in DEVICE}
-    found = [
-        f"{n}: {facts[0][n]} and {facts[1][n]}" for n in facts[0] if facts[0][n] != facts[1][n]
-    ]
+        pairs = {name: (old.device.get(name), new.device.get(name)) for name in DEVICE}
+        facts |= {f"device {name}": pair for name, pair in pairs.items()}
+    found = [f"{name}: {a} and {b}" for name, (a, b) in facts.items() if a != b]
     dtypes = [sorted({row.dtype for row in record.rows}) for record in (old, new)]
     if not {*dtypes[0]} & {*dtypes[1]}:
         found.append(f"dtype: {', '.join(dtypes[0])} and {', '.join(dtypes[1])}")
@@ -66,25 +65,19 @@ def changes(old: Record, new: Record, tolerance: float = TOLERANCE) -> pd.DataFr
         {key(rows[OURS]): rows for rows in record.groups().values() if OURS in rows}
         for record in (old, new)
     )
-    lines = []
-    for name in {**news, **olds}:
-        rows = news.get(name) or olds[name]
-        if name in olds and name in news:
-            found = _pair(olds[name], news[name], tolerance)
-        else:
-            found = [_line("", ONLY_NEW if name in news else ONLY_OLD)]
-        lines += [{**described(rows[OURS]), **line} for line in found]
-    return pd.DataFrame(lines)
+    lines = {name: [_line("", ONLY_NEW if name in news else ONLY_OLD)] for name in {**news, **olds}}
+    lines |= {n: _pair(olds[n], news[n], tolerance) for n in lines if n in olds and n in news}
+    rows = {n: described(some[OURS]) for n, some in {**olds, **news}.items()}
+    return pd.DataFrame([{**rows[n], **line} for n, some in lines.items() for line in some])
 
 
 def _matching(old: Record, new: Record) -> Callable[[Row], tuple[Any, ...]]:
     """What makes rows the same: also what both runs have one of, if that is not the same one."""
     fields = ["case", "weighting", "shape"]
     for name in ("dtype", "target"):
-        ones = [{getattr(row, name) for row in record.rows} for record in (old, new)]
-        if ones[0] & ones[1] or len(ones[0]) > 1 or len(ones[1]) > 1:
-            fields.append(name)
-    return lambda row: tuple(getattr(row, name) for name in fields)
+        a, b = ({getattr(row, name) for row in record.rows} for record in (old, new))
+        fields += [name] if a & b or max(len(a), len(b)) > 1 else []
+    return operator.attrgetter(*fields)
 
 
 def _pair(olds: Rows, news: Rows, tolerance: float) -> list[Line]:
@@ -93,11 +86,9 @@ def _pair(olds: Rows, news: Rows, tolerance: float) -> list[Line]:
     if any(failed):
         verdict = {(False, True): FAILS, (True, False): WORKS, (True, True): SAME}[failed]
         return [_line("compiles and runs", verdict)]
-    sampled = [name for name in REFERENCES if name in old and name in new]
-    counted = [name for name in SIZES if name in old and name in new]
-    return [_sampled(name, olds, news, tolerance) for name in sampled] + [
-        _counted(name, old[name], new[name], tolerance) for name in counted
-    ]
+    both = [name for name in (*REFERENCES, *SIZES) if name in old and name in new]
+    judges = (_sampled if name in REFERENCES else _counted for name in both)
+    return [judge(name, olds, news, tolerance) for name, judge in zip(both, judges, strict=True)]
 
 
 def _sampled(name: str, olds: Rows, news: Rows, tolerance: float) -> Line:
@@ -110,14 +101,15 @@ def _sampled(name: str, olds: Rows, news: Rows, tolerance: float) -> Line:
     ]
     if len(pairs) < 2:
         return _line(quantity, f"not judged: no {reference} to divide by")
-    old, new = (ratio(a, b).median for a, b in pairs)
+    old, new = (ratio(*pair).median for pair in pairs)
     if min(len(a) for a, _ in pairs) < FEWEST_ROUNDS:
         return _line(quantity, FEW, old, new)
     low, high = interval(*pairs)
     return _line(quantity, _verdict(low, high, tolerance), old, new, low, high)
 
 
-def _counted(name: str, old: float, new: float, tolerance: float) -> Line:
+def _counted(name: str, olds: Rows, news: Rows, tolerance: float) -> Line:
+    old, new = olds[OURS].values[name], news[OURS].values[name]
     over = new / old if old else math.inf
     verdict = SAME if abs(new - old) <= SLACK_BYTES else _verdict(over, over, tolerance)
     return _line(name, verdict, old, new)
@@ -134,34 +126,24 @@ def _line(quantity: str, verdict: str, *numbers: float) -> Line:
     return {**line, "value": value, "low": low, "high": high}
 
 
-def interval(
-    old: tuple[Sequence[float], Sequence[float]], new: tuple[Sequence[float], Sequence[float]]
-) -> tuple[float, float]:
+def interval(*runs: tuple[Sequence[float], Sequence[float]]) -> Sequence[float]:
     """Where the quotient of the two runs' median ratios lies, with `CONFIDENCE`."""
     rng = np.random.default_rng(0)
-    medians = []
-    for above, below in (old, new):
-        ratios = np.divide(above, below)
-        picks = rng.integers(len(ratios), size=(RESAMPLES, len(ratios)))
-        medians.append(np.median(ratios[picks], axis=1))
+    ratios = [np.divide(above, below) for above, below in runs]
+    picks = (rng.choice(some, size=(RESAMPLES, len(some))) for some in ratios)
+    old, new = (np.median(picked, axis=1) for picked in picks)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians[1] / medians[0], (tail, 1 - tail))
-    return float(low), float(high)
+    return list(np.quantile(new / old, (tail, 1 - tail)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("old", help="the record to compare with")
-    parser.add_argument("new", help="the record that is judged")
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=TOLERANCE,
-        metavar="SHARE",
-        help="a regression is worse by more than this beyond the noise (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="compare runs on different devices or of other dtypes"
-    )
+    add = parser.add_argument
+    add("old", help="the record to compare with")
+    add("new", help="the record that is judged")
+    text = "a regression is worse by more than this beyond the noise (default: %(default)s)"
+    add("--tolerance", type=float, default=TOLERANCE, metavar="SHARE", help=text)
+    text = "compare runs on different devices or of other dtypes"
+    add("--force", action="store_true", help=text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,6 +1,5 @@
 """Cases and peers become contestants, and their samples become rows of a record."""
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -41,13 +40,11 @@ def enter(
                     break
                 continue
             reference = reference or result
-            wrong = agreement.disagreement(case, result, reference)
-            if wrong:
+            if wrong := agreement.disagreement(case, result, reference):
                 errors[case, peer.name] = wrong
             else:
                 contestants[case, peer.name] = _contestant(run, arrays, peer)
-        move = floor(case)
-        if move is not None:
+        if move := floor(case):
             contestants[case, FLOOR] = _contestant(move, _put(OURS, case, inputs, shared), OURS)
     return contestants, errors
 
@@ -84,33 +81,28 @@ def _contestant(run: Callable[..., Any], arrays: Arrays, peer: Peer) -> harness.
 
 
 def timed(
-    cases: Sequence[Case],
+    cases: Iterable[Case],
     peers: Sequence[Peer],
     rounds: int,
     seconds: float,
     progress: harness.Progress,
+    own: Iterable[Case] = (),
 ) -> list[Row]:
-    """Check, then time all `cases` in the same rounds; `seconds` are for all of them."""
+    """Check, then time all `cases`, and lossjax alone on its `own`, in the same rounds.
+
+    `seconds` are for all of them.
+    """
     contestants, errors = enter(cases, peers)
-    samples = harness.measure(contestants, rounds, seconds, progress=progress)
-    return rows(cases, [*(peer.name for peer in peers), FLOOR], "seconds", samples, errors)
+    more, wrong = enter(own, [OURS])
+    samples = harness.measure(contestants | more, rounds, seconds, progress=progress)
+    return rows("seconds", samples, errors | wrong)
 
 
-def rows(
-    cases: Iterable[Case],
-    implementations: Sequence[str],
-    what: str,
-    samples: Mapping[Key, Sequence[float]],
-    errors: Mapping[Key, str],
-) -> list[Row]:
+def rows(what: str, samples: Mapping[Key, Sequence[float]], errors: Mapping[Key, str]) -> list[Row]:
     """The samples, called `what`, or the error of every implementation that has the loss."""
-    found = []
-    for case, name in itertools.product(cases, implementations):
-        if (case, name) in samples:
-            found.append(row(case, name, **{what: list(map(rounded, samples[case, name]))}))
-        elif (case, name) in errors:
-            found.append(row(case, name, error=errors[case, name]))
-    return found
+    found = {key: {what: [*map(rounded, some)]} for key, some in samples.items()}
+    failed = {key: {"error": error} for key, error in errors.items()}
+    return [row(*key, **values) for key, values in (found | failed).items()]
 
 
 def rounded(sample: float) -> float:
@@ -120,5 +112,4 @@ def rounded(sample: float) -> float:
 
 def row(case: Case, implementation: str, **values: Any) -> Row:
     """A row of what was measured here."""
-    target = jax.default_backend()
-    return Row(case.name, case.weighting, case.shape, case.dtype, implementation, target, values)
+    return Row(*case.key, implementation, jax.default_backend(), values)

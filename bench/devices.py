@@ -4,9 +4,10 @@ import argparse
 import functools
 from collections.abc import Sequence
 
-from bench import ahead, harness, options
+from bench import ahead, options
 from bench.cases import Case
 from bench.every_case import LARGE
+from bench.harness import Progress
 from bench.jobs import Job, Plan
 from bench.peers import Peer
 from bench.record import Row
@@ -17,9 +18,8 @@ SHORT = {name.removeprefix("tpu "): target for name, target in TARGETS.items()}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_cases(parser, (LARGE,), jax_only=True)
-    parser.add_argument(
-        "--targets", nargs="+", choices=SHORT, default=list(SHORT), help="default: all"
-    )
+    add = parser.add_argument
+    add("--targets", nargs="+", choices=SHORT, default=[*SHORT], help="default: all")
 
 
 def plan(args: argparse.Namespace) -> Plan:
@@ -49,13 +49,8 @@ def _problem(target: Target, compiler: ahead.Compiler) -> str | None:
 
 
 def _rows(
-    compiler: ahead.Compiler,
-    target: str,
-    case: Case,
-    peers: Sequence[Peer],
-    progress: harness.Progress,
+    compiler: ahead.Compiler, target: str, case: Case, peers: Sequence[Peer], progress: Progress
 ) -> list[Row]:
     """One for each program; a library without the loss has none."""
-    key = case.name, case.weighting, case.shape, case.dtype
     found = {peer.name: compiler.values(ahead.Job(target, case, peer.name)) for peer in peers}
-    return [Row(*key, name, target, values) for name, values in found.items() if values]
+    return [Row(*case.key, name, target, values) for name, values in found.items() if values]

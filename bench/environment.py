@@ -45,20 +45,10 @@ def begun(argv: Sequence[str]) -> Record:
             f"stalls of programs whose threads wait for each other (torch.compile, above all).",
             file=sys.stderr,
         )
-    head, dirty = commit()
-    return Record(
-        command=argv[0],
-        argv=list(argv),
-        started=f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
-        seconds=0,
-        device={**device(), "load": load},
-        versions=versions(),
-        commit=head,
-        dirty=dirty,
-        flags={name: os.environ[name] for name in FLAGS.split() if name in os.environ},
-        missing={},
-        rows=[],
-    )
+    now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    flags = {name: os.environ[name] for name in FLAGS.split() if name in os.environ}
+    on = {**device(), "load": load}
+    return Record(argv[0], [*argv], now, 0, on, versions(), *commit(), flags, missing={}, rows=[])
 
 
 def cores() -> int:
@@ -72,23 +62,16 @@ def device() -> dict[str, Any]:
     """What jax computes on."""
     import jax
 
-    first = jax.devices()[0]
-    return {
-        "platform": first.platform,
-        "kind": first.device_kind,
-        "count": jax.device_count(),
-        "cores": cores(),
-        "cpu": cpu_model(),
-    }
+    first, count = jax.devices()[0], jax.device_count()
+    found = {"platform": first.platform, "kind": first.device_kind, "count": count}
+    return {**found, "cores": cores(), "cpu": cpu_model()}
 
 
 def cpu_model() -> str:
-    try:
-        info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        info = ""
-    models = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
-    return models[0] if models else platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

@@ -44,10 +44,8 @@ def plan(args: argparse.Namespace) -> Plan:
     peers, missing = options.chosen_peers(args)
     cases = options.chosen_cases(args)
     if command in ("memory", "compile"):
-        work: Any = functools.partial(weighed, peers=peers)
-        if command == "compile":
-            how = {"peers": peers, "rounds": args.rounds, "seconds": args.seconds}
-            work = functools.partial(first_calls, **how)
+        how = {name: getattr(args, name) for name in ("rounds", "seconds") if name in args}
+        work = functools.partial(first_calls if how else weighed, peers=peers, **how)
         return Plan([Job(case.name, functools.partial(work, case)) for case in cases], missing)
     if command == "scaling":  # a loss that has shapes of its own has no sizes
         cases = sorted((case for case in cases if case.is_elementwise), key=_curve)
@@ -112,17 +110,13 @@ def first_calls(
     jax.config.update("jax_enable_compilation_cache", False)  # nor what is cached on disk
     contestants, errors = contest.enter([case], peers)
     inputs = peers[0].put(case.inputs())
-    by_name = {peer.name: peer for peer in peers}
+    able = {(case, peer.name): peer for peer in peers if (case, peer.name) in contestants}
 
     def take(key: contest.Key) -> float:
-        peer = by_name[key[1]]
         jax.clear_caches()
-        run = peer.value_and_grad(case)
+        run = able[key].value_and_grad(case)
         assert run is not None  # it has passed the check
-        start = time.perf_counter()
-        peer.wait(run(*inputs))
-        return time.perf_counter() - start
+        return harness.Contestant(lambda: run(*inputs), able[key].wait).batch(1, time.perf_counter)
 
-    able = [key for key in contestants if key[1] in by_name]
     samples = harness.interleave(able, take, rounds, seconds, progress=progress)
-    return contest.rows([case], [*by_name], "first_call_seconds", samples, errors)
+    return contest.rows("first_call_seconds", samples, errors)

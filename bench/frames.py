@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bench.record import FLOOR, NUMBERS, OURS, Record, Row, geometric_mean, ratio
+from bench.record import FLOOR, NUMBERS, OURS, Record, Row, ratio
 
 TRACED = "lossjax.traced"  # with its numbers as arguments of the program: no other library
 KNOWN = [OURS, "keras", "optax", "torch", "torch.compile", TRACED, "jax-cce", "tokamax", FLOOR]
@@ -39,13 +39,11 @@ def measured(records: Iterable[Record], command: str) -> pd.DataFrame:
     frame = pd.DataFrame([line for group in lines.values() for line in group])
     if frame.empty:
         return frame
-    return frame.assign(
-        nanoseconds=1e9 * frame["seconds"] / frame["elements"],
-        megabytes=frame["temp_bytes"] / 1e6,
-        temp=100 * frame["temp_bytes"] / frame["input_bytes"],
-        kept=100 * frame["residual_bytes"] / frame["input_bytes"],
-        moved=frame["bytes"] / frame["floor_bytes"],
-    )
+    parts = frame[["temp_bytes", "residual_bytes"]].mul(100 / frame["input_bytes"], axis=0)
+    frame[["temp", "kept"]] = parts
+    frame["megabytes"] = frame["temp_bytes"] / 1e6
+    frame["moved"] = frame["bytes"] / frame["floor_bytes"]
+    return frame.assign(nanoseconds=1e9 * frame["seconds"] / frame["elements"])
 
 
 def described(row: Row) -> dict[str, Any]:
@@ -59,7 +57,7 @@ def _numbers(row: Row, rows: Mapping[str, Row], plain: Mapping[str, Row]) -> dic
     taken = row.samples
     found = {name: row.values.get(name, math.nan) for name in NUMBERS}
     found |= {"error": row.values.get("error"), "samples": taken, "input_bytes": row.input_bytes}
-    found["seconds"] = statistics.median(taken) if taken else math.nan
+    found["seconds"] = statistics.median(taken or [math.nan])
     unweighted = plain.get(OURS) if row.implementation == OURS else None
     references = {"speedup": rows.get(OURS), "floor": rows.get(FLOOR), "weighed": unweighted}
     for name, other in references.items():
@@ -119,8 +117,7 @@ def seconds_text(x: float) -> str:
 
 def mean_text(values: pd.Series) -> str:
     """The geometric mean; nothing of nothing."""
-    mean = geometric_mean(values.dropna())
-    return "" if mean is None else ratio_text(mean)
+    return "" if values.isna().all() else ratio_text(statistics.geometric_mean(values.dropna()))
 
 
 def most(frame: pd.DataFrame, number: str, form: Callable[[float], str] = ratio_text) -> str | None:

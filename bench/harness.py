@@ -36,17 +36,14 @@ class Contestant:
 
     def sample(self, repeats: int, clock: Clock) -> float:
         """Seconds a call. A result lives until the next one is there; the last is freed untimed."""
-        if not self.queued:
-            return statistics.median(self.once(clock) for _ in range(repeats))
-        start = clock()
-        for _ in range(repeats):
-            result = self.call()
-        self.wait(result)
-        return (clock() - start) / repeats
+        if self.queued:
+            return self.batch(repeats, clock) / repeats
+        return statistics.median(self.batch(1, clock) for _ in range(repeats))
 
-    def once(self, clock: Clock) -> float:
+    def batch(self, calls: int, clock: Clock) -> float:
         start = clock()
-        result = self.call()
+        for _ in range(calls):
+            result = self.call()
         self.wait(result)
         return clock() - start
 
@@ -89,7 +86,6 @@ def measure(
     contestants: Mapping[Key, Contestant],
     rounds: int,
     seconds: float = math.inf,
-    seed: int = 0,
     clock: Clock = time.perf_counter,
     progress: Progress = lambda share: None,
 ) -> dict[Key, list[float]]:
@@ -100,12 +96,12 @@ def measure(
         _settle(contestants[key], clock)
         return contestants[key].sample(repeats[key], clock)
 
-    return interleave(contestants, take, rounds, seconds, seed, clock, progress)
+    return interleave(contestants, take, rounds, seconds, 0, clock, progress)
 
 
 def _repeats(one: Contestant, clock: Clock) -> int:
     """How often to call in one sample, judged by the calls after the first, which compiles."""
-    one.once(clock)
+    one.batch(1, clock)
     return max(1, math.ceil(SAMPLE / max(_settle(one, clock), 1e-9)))
 
 
@@ -118,5 +114,5 @@ def _settle(one: Contestant, clock: Clock) -> float:
     start = clock()
     fastest = math.inf
     while clock() - start < SETTLE:
-        fastest = min(fastest, one.once(clock))
+        fastest = min(fastest, one.batch(1, clock))
     return fastest

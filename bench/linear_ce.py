@@ -4,13 +4,11 @@ import argparse
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
-from bench import contest, every_case, harness, options
+from bench import contest, every_case, options
 from bench.cases import Case, LinearCase
 from bench.jobs import Job, Plan
-from bench.peers import LINEAR, OURS, PEERS, JaxPeer, Peer
-from bench.record import Row
+from bench.peers import LINEAR, OURS, PEERS, JaxPeer
 from lossjax import losses
 
 NAMES = ("optax", "torch", *(peer.name for peer in LINEAR))
@@ -19,16 +17,10 @@ NAMES = ("optax", "torch", *(peer.name for peer in LINEAR))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "of the logits that are not made (default: 2048x32768)"
-    how: dict[str, Any] = {
-        "type": options.shape,
-        "default": (2048, 32768),
-        "metavar": "TOKENSxCLASSES",
-    }
-    add("--shape", help=text, **how)
+    add("--shape", type=options.shape, default=(2048, 32768), metavar="TOKENSxCLASSES", help=text)
     add("--chunks", nargs="*", type=options.count, default=[64, 128, 256, 512], help="beside auto")
     text = "of two, for V: where memory is read (default: 12 18)"
-    how = {"type": options.count, "default": [12, 18], "metavar": ("FIRST", "LAST")}
-    add("--powers", nargs=2, help=text, **how)
+    add("--powers", nargs=2, type=options.count, default=[12, 18], metavar=("M", "N"), help=text)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the inputs")
     add("--peers", nargs="*", choices=NAMES, default=NAMES, help="libraries beside lossjax")
     options.add_rounds(parser, rounds=15, seconds=300)
@@ -41,8 +33,8 @@ def plan(args: argparse.Namespace) -> Plan:
     first, last = args.powers
     tokens, sizes = plain.shape[0], [2**power for power in range(first, last + 1)]
     curve = [dataclasses.replace(plain, shape=(tokens, size)) for size in sizes]
-    how = own, peers, args.rounds, args.seconds
-    jobs = [Job("time", functools.partial(_timed, plain, *how))]
+    how = peers, args.rounds, args.seconds
+    jobs = [Job("time", functools.partial(contest.timed, [plain], *how, own=own))]
     for case in dict.fromkeys([plain, *own, *curve]):
         beside = [p for p in peers if p is OURS or (isinstance(p, JaxPeer) and case not in own)]
         work = functools.partial(every_case.weighed, case, peers=beside)
@@ -54,21 +46,5 @@ def _variants(plain: Case, chunks: Sequence[int]) -> list[Case]:
     """Other chunks, and half of the tokens ignored with and without compaction."""
     half = dataclasses.replace(plain, weighting="mask")
     compact = dataclasses.replace(half, loss=losses.LinearCrossEntropy(compact=True))
-    sized = [losses.LinearCrossEntropy(chunk=chunk) for chunk in chunks]
+    sized = (losses.LinearCrossEntropy(chunk=chunk) for chunk in chunks)
     return [*(dataclasses.replace(plain, loss=loss) for loss in sized), half, compact]
-
-
-def _timed(
-    plain: Case,
-    own: Sequence[Case],
-    peers: Sequence[Peer],
-    rounds: int,
-    seconds: float,
-    progress: harness.Progress,
-) -> list[Row]:
-    """All in the same rounds, so that all can be compared."""
-    contestants, errors = contest.enter([plain], peers)
-    more, wrong = contest.enter(own, [OURS])
-    samples = harness.measure(contestants | more, rounds, seconds, progress=progress)
-    names = [peer.name for peer in peers]
-    return contest.rows([plain, *own], names, "seconds", samples, errors | wrong)

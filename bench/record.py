@@ -4,12 +4,12 @@ import dataclasses
 import json
 import math
 import re
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema
+import numpy as np
 
 SCHEMA = 1
 # Implementations beside the peers: what is measured, and what only moves the bytes.
@@ -123,16 +123,10 @@ def ratio(samples_a: Sequence[float], samples_b: Sequence[float]) -> Ratio:
             f"bench: ratios need the same rounds of both sides, "
             f"got {len(samples_a)} and {len(samples_b)} samples."
         )
-    ratios = sorted(a / b for a, b in zip(samples_a, samples_b, strict=True))
-    last = len(ratios) - 1
-    low, high = math.floor(0.2 * last), math.ceil(0.8 * last)
-    return Ratio(statistics.median(ratios), ratios[low], ratios[high])
-
-
-def geometric_mean(values: Iterable[float]) -> float | None:
-    """None where there are none."""
-    found = list(values)
-    return statistics.geometric_mean(found) if found else None
+    ratios = np.divide(samples_a, samples_b)
+    low = np.quantile(ratios, 0.2, method="lower")
+    high = np.quantile(ratios, 0.8, method="higher")
+    return Ratio(float(np.median(ratios)), float(low), float(high))
 
 
 def attempted(work: Callable[..., Mapping[str, Any]], *args: Any) -> Mapping[str, Any]:

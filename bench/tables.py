@@ -1,6 +1,7 @@
 """The terminal's view of a record: a table a command, its means, and what went wrong."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
@@ -10,17 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.frames import (
-    bytes_text,
-    mean_text,
-    measured,
-    numbered,
-    ordered,
-    ours,
-    seconds_text,
-    share_text,
-)
-from bench.record import FLOOR, OURS, Record, geometric_mean, ratio
+from bench import frames
+from bench.record import FLOOR, OURS, Record, ratio
 
 # Each, and the number in the frame, from where on it is red: above, or below for a speed-up.
 LIMITS = {"floor": 2.5, "weighed": 1.15, "speedup": 1 / 1.05}
@@ -39,7 +31,7 @@ def terminal() -> Console:
 def show(record: Record) -> None:
     """Print what a command has found."""
     console = terminal()
-    frame = measured([record], record.command)
+    frame = frames.measured([record], record.command)
     device = record.device
     title = f"{record.command} on {device['kind']} ({device['cores']} cores of {device['cpu']})"
     for table in TABLES[record.command](frame, title, console.width >= 120) if len(frame) else ():
@@ -77,13 +69,15 @@ def by_case(frame: pd.DataFrame, texts: Iterable[str], names: list[str]) -> pd.D
     """A line a case and a column an implementation."""
     cells = frame.assign(text=list(texts))
     cells = cells.pivot_table("text", names, "implementation", "first", sort=False)
-    return cells[ordered(cells)]
+    return cells[frames.ordered(cells)]
 
 
 def compared(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Time of lossjax; how much more it takes than the floor and less than the others."""
     names, same = told(frame)
-    own = ours(frame).set_index(names)["seconds"].map(seconds_text, na_action="ignore")
+    own = (
+        frames.ours(frame).set_index(names)["seconds"].map(frames.seconds_text, na_action="ignore")
+    )
     cells, caption = own.to_frame(OURS), ""
     lines = _ratios(frame)
     if len(lines):
@@ -103,7 +97,7 @@ def _summary(lines: pd.DataFrame) -> Table:
     rows = {}
     for weights, some in lines.groupby("weights", sort=False):
         by_header = some.groupby("header")
-        means = by_header["value"].agg(geometric_mean)
+        means = by_header["value"].agg(statistics.geometric_mean)
         worst = some.loc[by_header["excess"].idxmax()].set_index("header")
         rows[weights, "mean"] = means.map("[bold]{:.2f}[/bold]".format)
         rows[weights, "worst"] = (
@@ -115,14 +109,12 @@ def _summary(lines: pd.DataFrame) -> Table:
 
 def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
     """Every ratio and the header above it, red where it is on the wrong side of its limit."""
-    own = ours(frame)
-    parts = [(own, "floor", "over\nfloor")]
-    for name in ordered(frame["implementation"]):
-        if name not in (OURS, FLOOR):
-            parts.append((frame[frame["implementation"] == name], "speedup", name))
+    names = [n for n in frames.ordered(frame["implementation"]) if n not in (OURS, FLOOR)]
+    parts = [(OURS, "floor", "over\nfloor"), *((name, "speedup", name) for name in names)]
     found = []
-    for some, number, header in [*parts, (own, "weighed", "over\nunweighted")]:
-        lines = numbered(some[some[number].notna()], number).assign(header=header)
+    for name, number, header in [*parts, (OURS, "weighed", "over\nunweighted")]:
+        some = frame[(frame["implementation"] == name) & frame[number].notna()]
+        lines = frames.numbered(some, number).assign(header=header)
         excess = lines["value"] / LIMITS[number]
         found.append(lines.assign(excess=1 / excess if number == "speedup" else excess))
     if not any(map(len, found)):
@@ -135,7 +127,7 @@ def _ratios(frame: pd.DataFrame) -> pd.DataFrame:
 
 def scaling(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Time per element over the least of the curve; and over the floor, which has steps too."""
-    own = ours(frame)
+    own = frames.ours(frame)
     over = own.assign(nanoseconds=own["floor"], implementation=f"{OURS} / {FLOOR}")
     lines = pd.concat([frame, over]).sort_values("loss", kind="stable")
     names, same = told(frame.assign(shape=""), "implementation")
@@ -151,13 +143,13 @@ def scaling(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
 def memory(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Temporary bytes and residuals, in parts of one input."""
     names, same = told(frame)
-    cells = frame.groupby(names, sort=False)["input_bytes"].first().map(bytes_text)
+    cells = frame.groupby(names, sort=False)["input_bytes"].first().map(frames.bytes_text)
     cells = cells.to_frame("y_pred")
     for number in ("temp", "kept"):
-        part = by_case(frame, frame[number].map(share_text, na_action="ignore"), names)
+        part = by_case(frame, frame[number].map(frames.share_text, na_action="ignore"), names)
         cells = cells.join(part.add_suffix(f"\n{number}"))
     caption = "temporary bytes, and bytes kept from forward to backward, in parts of y_pred"
-    sides = ordered(frame["implementation"])
+    sides = frames.ordered(frame["implementation"])
     headers = ["y_pred", *(f"{side}\n{number}" for side in sides for number in ("temp", "kept"))]
     yield grid(cells.reindex(columns=headers), f"{title}; {same}", caption)
 
@@ -170,16 +162,14 @@ def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
         caption = "bytes over the floor, temporary memory over y_pred, kernels, time"
         yield grid(cells, f"{target}: {ESTIMATES}; {same}", caption)
     over = by_case(frame, frame["moved"], ["target", "loss", "weights", "shape", "dtype"])
-    over = over.reindex(columns=ordered([OURS, *frame["implementation"]]))
+    over = over.reindex(columns=frames.ordered([OURS, *frame["implementation"]]))
     rows = {}
     for target, some in over.groupby("target", sort=False):
         own = some[OURS]
-        line = {f"{OURS}\nwithin 5%": f"{(own <= LIMIT).sum()} of {own.count()}"}
+        rows[target] = {f"{OURS}\nwithin 5%": f"{(own <= LIMIT).sum()} of {own.count()}"}
         for side in over.columns.drop(OURS):
-            both = some[own.notna() & some[side].notna()]
-            line[side] = mean_text(both[side])
-            line[f"{OURS}\nbeside {side}"] = mean_text(own[both.index])
-        rows[target] = line
+            both = some[[side, OURS]].dropna().rename(columns={OURS: f"{OURS}\nbeside {side}"})
+            rows[target] |= both.apply(frames.mean_text).to_dict()
     means = pd.DataFrame(rows).T.rename_axis("target")
     yield grid(means, f"bytes over the floor: {ESTIMATES}, geometric means")
 
@@ -190,19 +180,19 @@ def _program(row: pd.Series) -> str:
     over, time = row["moved"], row["estimated_seconds"]
     text = "-" if math.isnan(over) else f"{over:.2f}"
     text = f"[red]{text}[/red]" if over > LIMIT else text
-    end = "-" if math.isnan(time) else seconds_text(time)
-    return f"{text} {share_text(row['temp']):>6} {row['kernels']:3g} {end:>7}"
+    end = "-" if math.isnan(time) else frames.seconds_text(time)
+    return f"{text} {frames.share_text(row['temp']):>6} {row['kernels']:3g} {end:>7}"
 
 
 def vocabulary(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     """Time and memory of everything that was timed; then memory over V."""
-    held = frame["megabytes"].map("{:.1f} MB, ".format) + frame["temp"].map(share_text)
+    held = frame["megabytes"].map("{:.1f} MB, ".format) + frame["temp"].map(frames.share_text)
     frame = frame.assign(held=held.where(frame["temp"].notna(), "-"))
     timed = frame[frame["seconds"].notna()].set_index(["loss", "weights", "implementation"])
     if len(timed):
         base = timed["samples"].iloc[0]
         over = timed["samples"].map(lambda samples: f"{ratio(samples, base).median:.2f}")
-        cells = {"time": timed["seconds"].map(seconds_text), "ratio": over}
+        cells = {"time": timed["seconds"].map(frames.seconds_text), "ratio": over}
         cells["temporary memory\nof the logits"] = timed["held"]
         caption = "the ratio is to lossjax with its own choice of the chunk, round by round"
         yield grid(pd.DataFrame(cells), f"{title}; {timed['shape'].iloc[0]}", caption)

@@ -2,9 +2,7 @@
 
 import argparse
 import functools
-import importlib.util
 import itertools
-import os
 import queue
 import threading
 import time
@@ -19,9 +17,11 @@ from jax import numpy as jnp
 
 from bench import contest, harness, options
 from bench.jobs import Job, Plan
+from bench.peers.on_jax import Keras
 from bench.record import OURS, Row, one_line
 from lossjax import losses, training
 
+KERAS = Keras()
 RATE = 1e-3
 FOREVER = 10**6
 Pause: TypeAlias = Callable[[], None]
@@ -38,18 +38,16 @@ class Model(NamedTuple):
     classes: int  # 0 for a number to predict
     batch: int
     steps: int
-    vocabulary: int = 0
+    tokens: bool = False  # the inputs are classes too
 
     def data(self) -> Batch:
         rng = np.random.default_rng(0)
         rows = self.batch * self.steps
-        if self.vocabulary:
-            tokens = rng.integers(0, self.vocabulary, (rows, self.inputs[0] + 1), dtype=np.int32)
+        if self.tokens:
+            tokens = rng.integers(0, self.classes, (rows, self.inputs[0] + 1), dtype=np.int32)
             return tokens[:, :-1], tokens[:, 1:]
-        x = rng.normal(size=(rows, *self.inputs)).astype(np.float32)
-        if self.classes:
-            return x, rng.integers(0, self.classes, rows, dtype=np.int32)
-        return x, rng.normal(size=(rows, 1)).astype(np.float32)
+        x, y = (rng.normal(size=(rows, *sizes)).astype(np.float32) for sizes in (self.inputs, [1]))
+        return x, rng.integers(0, self.classes, rows, dtype=np.int32) if self.classes else y
 
     def epochs(self) -> Iterator[Iterator[Batch]]:
         """The batches of one after the other, each shuffled anew, without end."""
@@ -83,37 +81,29 @@ def convolutions() -> nnx.Module:
 
 class Block(nnx.Module):
     def __init__(self, width: int, rngs: nnx.Rngs) -> None:
-        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(2)])
+        up, down = (
+            nnx.Linear(*sizes, rngs=rngs) for sizes in ((width, 4 * width), (4 * width, width))
+        )
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.attention = nnx.MultiHeadAttention(4, width, decode=False, rngs=rngs)
-        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        self.feed = nnx.Sequential(nnx.LayerNorm(width, rngs=rngs), up, nnx.gelu, down)
 
     def __call__(self, x: Any) -> Any:
-        mask = nnx.make_causal_mask(x[..., 0])
-        x = x + self.attention(self.norms[0](x), mask=mask)
-        return x + self.down(nnx.gelu(self.up(self.norms[1](x))))
+        x = x + self.attention(self.norm(x), mask=nnx.make_causal_mask(x[..., 0]))
+        return x + self.feed(x)
 
 
-class Language(nnx.Module):
-    def __init__(self, vocabulary: int = 8192, width: int = 128) -> None:
-        rngs = nnx.Rngs(0)
-        self.embed = nnx.Embed(vocabulary, width, rngs=rngs)
-        self.blocks = nnx.List([Block(width, rngs) for _ in range(2)])
-        self.out = nnx.Linear(width, vocabulary, rngs=rngs)
-
-    def __call__(self, tokens: Any) -> Any:
-        x = self.embed(tokens)
-        for block in self.blocks:
-            x = block(x)
-        return self.out(x)
+def language(vocabulary: int = 8192, width: int = 128) -> nnx.Module:
+    rngs = nnx.Rngs(0)
+    blocks = [Block(width, rngs) for _ in range(2)]
+    embed = nnx.Embed(vocabulary, width, rngs=rngs)
+    return nnx.Sequential(embed, *blocks, nnx.Linear(width, vocabulary, rngs=rngs))
 
 
 def keras_convolutions(layers: Any) -> list[Any]:
-    found = [layers.Input((28, 28, 1))]
-    for width in (16, 32):
-        found.append(layers.Conv2D(width, 3, padding="same", activation="relu"))
-        found.append(layers.MaxPool2D())
-    return [*found, layers.Flatten(), layers.Dense(10)]
+    convolution = functools.partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu")
+    pooled = [layer for n in (16, 32) for layer in (convolution(n), layers.MaxPool2D())]
+    return [layers.Input((28, 28, 1)), *pooled, layers.Flatten(), layers.Dense(10)]
 
 
 def perceptron(*sizes: int, batch: int, steps: int) -> Model:
@@ -129,7 +119,7 @@ MODELS = {
     "mlp": perceptron(10, 64, 1, batch=32, steps=320),
     "digits": perceptron(64, 128, 10, batch=64, steps=160),
     "cnn": Model(convolutions, keras_convolutions, (28, 28, 1), 10, batch=128, steps=4),
-    "language": Model(Language, None, (128,), 8192, batch=8, steps=3, vocabulary=8192),
+    "language": Model(language, None, (128,), 8192, batch=8, steps=3, tokens=True),
 }
 
 
@@ -170,16 +160,10 @@ class Paced:
 
 
 def ours(model: Model, steps_per_call: Any, pause: Pause) -> None:
-    training.fit(
-        training.init(model.network(), optax.adam(RATE)),
-        model.loss,
-        model.data(),
-        epochs=FOREVER,
-        batch_size=model.batch,
-        steps_per_call=steps_per_call,
-        callbacks=[lambda *_: pause()],
-        verbose=False,
-    )
+    state = training.init(model.network(), optax.adam(RATE))
+    how: dict[str, Any] = {"batch_size": model.batch, "epochs": FOREVER, "verbose": False}
+    how |= {"steps_per_call": steps_per_call, "callbacks": [lambda *_: pause()]}
+    training.fit(state, model.loss, model.data(), **how)
 
 
 def by_hand(model: Model, pause: Pause) -> None:
@@ -227,9 +211,7 @@ def by_nnx_jit(model: Model, pause: Pause) -> None:
 
 
 def by_keras(model: Model, pause: Pause) -> None:
-    os.environ["KERAS_BACKEND"] = "jax"
-    import keras
-
+    keras = KERAS.library
     network = keras.Sequential(model.keras(keras.layers) if model.keras else [])
     sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(keras.optimizers.Adam(RATE), sparse if model.classes else "mse")
@@ -245,13 +227,9 @@ def trainings(model: Model) -> dict[str, Training]:
         "by hand": functools.partial(by_hand, model),
         "nnx.jit": functools.partial(by_nnx_jit, model),
     }
-    if model.keras and has_keras():
-        found["keras"] = functools.partial(by_keras, model)
+    if model.keras and not KERAS.missing:
+        found[KERAS.name] = functools.partial(by_keras, model)
     return found
-
-
-def has_keras() -> bool:
-    return importlib.util.find_spec("keras") is not None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -263,33 +241,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan(args: argparse.Namespace) -> Plan:
     how = args.rounds, args.seconds
     jobs = [Job(name, functools.partial(rows, name, *how)) for name in args.models]
-    return Plan(jobs, {} if has_keras() else {"keras": "it is not installed"})
+    return Plan(jobs, {KERAS.name: KERAS.missing} if KERAS.missing else {})
 
 
 def rows(name: str, rounds: int, seconds: float, progress: harness.Progress) -> list[Row]:
     """Seconds a step of every training of a model; all take turns, epoch by epoch."""
     model = MODELS[name]
     paced = {key: Paced(train) for key, train in trainings(model).items()}
-    errors = {}
+    values: dict[str, Any] = {}
     for key, one in paced.items():
         try:
             for _ in range(2):  # compiled, and at rest
                 one.epoch()
         except Exception as error:  # whatever one fails with, the others go on
-            errors[key] = one_line(error)
+            values[key] = {"error": one_line(error)}
 
     def take(key: str) -> float:
         start = time.perf_counter()
         paced[key].epoch()
         return (time.perf_counter() - start) / model.steps
 
-    keys = [key for key in paced if key not in errors]
-    samples = harness.interleave(keys, take, rounds, seconds, progress=progress)
+    samples = harness.interleave(
+        [key for key in paced if key not in values], take, rounds, seconds, progress=progress
+    )
     for one in paced.values():
         one.end()
-    values: dict[str, Any] = {
-        k: {"seconds": [*map(contest.rounded, v)]} for k, v in samples.items()
-    }
-    values |= {key: {"error": text} for key, text in errors.items()}
+    values |= {key: {"seconds": [*map(contest.rounded, some)]} for key, some in samples.items()}
     case = name, "none", (model.batch, *model.inputs), "float32"
-    return [Row(*case, key, jax.default_backend(), value) for key, value in values.items()]
+    return [Row(*case, key, jax.default_backend(), values[key]) for key in paced]

@@ -51,8 +51,7 @@ class Traced(Ours):
 class Keras(JaxPeer):
     """On its JAX backend: the class of the same name, with the same arguments."""
 
-    name = "keras"
-    module = "keras"
+    name = module = "keras"
 
     @functools.cached_property
     def library(self) -> Any:
@@ -80,8 +79,7 @@ class Keras(JaxPeer):
 class Optax(JaxPeer):
     """Its function of the same meaning, and `.mean()`, as its users write it."""
 
-    name = "optax"
-    module = "optax"
+    name = module = "optax"
 
     def table(self) -> Table:
         """`(loss, y_true, y_pred) -> values`; a loss that is not here is one that optax lacks.
@@ -90,15 +88,13 @@ class Optax(JaxPeer):
         """
         optax = self.library
         labelled = optax.softmax_cross_entropy_with_integer_labels
-        named = {
-            "BinaryCrossentropy from logits": optax.sigmoid_binary_cross_entropy,
-            "CategoricalCrossentropy from logits": optax.softmax_cross_entropy,
-            "Hinge": optax.hinge_loss,
-            "LogCosh": optax.log_cosh,
-            "MeanSquaredError": optax.squared_error,
-            "SparseCategoricalCrossentropy from logits": labelled,
-        }
-        return {kind: _called(function) for kind, function in named.items()} | {
+        return {
+            "BinaryCrossentropy from logits": _called(optax.sigmoid_binary_cross_entropy),
+            "CategoricalCrossentropy from logits": _called(optax.softmax_cross_entropy),
+            "Hinge": _called(optax.hinge_loss),
+            "LogCosh": _called(optax.log_cosh),
+            "MeanSquaredError": _called(optax.squared_error),
+            "SparseCategoricalCrossentropy from logits": _called(labelled),
             "BinaryFocalCrossentropy from logits": lambda loss, t, p: (
                 optax.losses.sigmoid_focal_loss(p, t, gamma=loss.gamma)
             ),
@@ -123,8 +119,7 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class JaxCCE(JaxPeer):
-    name = "jax-cce"
-    module = "jax_cce"
+    name, module = "jax-cce", "jax_cce"
 
     def function(self, case: Case) -> Callable[..., jax.Array] | None:
         loss = self.library.linear_cross_entropy
@@ -134,8 +129,7 @@ class JaxCCE(JaxPeer):
 
 
 class Tokamax(JaxPeer):
-    name = "tokamax"
-    module = "tokamax"
+    name = module = "tokamax"
 
     def function(self, case: Case) -> Callable[..., jax.Array] | None:
         loss = self.library.linear_softmax_cross_entropy_loss

@@ -24,8 +24,8 @@ def _table(torch: Any) -> Table:
     def named(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda loss, t, p, r: function(p, t, reduction=r)
 
-    def kl(t: Any, p: Any, r: str) -> Any:
-        if r == "mean":
+    def kl(p: Any, t: Any, reduction: str) -> Any:
+        if reduction == "mean":
             return f.kl_div(p.log(), t, reduction="batchmean")
         return f.kl_div(p.log(), t, reduction="none").sum(-1)
 
@@ -49,7 +49,7 @@ def _table(torch: Any) -> Table:
         "Dice": lambda loss, t, p, r: 1 - 2 * (t * p).sum() / (t.sum() + p.sum() + 1e-7),
         "Hinge": lambda loss, t, p, r: f.relu(1 - t * p),
         "Huber": lambda loss, t, p, r: f.huber_loss(p, t, reduction=r, delta=loss.delta),
-        "KLDivergence": lambda loss, t, p, r: kl(t, p, r),
+        "KLDivergence": named(kl),
         "LinearCrossEntropy": lambda loss, t, p, r: f.cross_entropy(p[0] @ p[1], t, reduction=r),
         "LogCosh": lambda loss, t, p, r: torch.log(torch.cosh(p - t)),
         "MeanAbsoluteError": named(f.l1_loss),
@@ -88,12 +88,9 @@ class Torch(Peer):
         return _table(self.library)
 
     def put(self, inputs: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
-        torch = self.library
-
         def tensor(x: np.ndarray) -> Any:
-            # torch's labels are int64
-            wide = x.astype(np.int64) if x.dtype == np.int32 else x
-            return torch.from_numpy(wide).to(self.device)
+            wide = x.astype(np.int64) if x.dtype == np.int32 else x  # torch's labels
+            return self.library.from_numpy(wide).to(self.device)
 
         return jax.tree.map(tensor, inputs)
 
@@ -111,19 +108,16 @@ class Torch(Peer):
         values = self.table().get(case.kind)
         if values is None:
             return None
+        reduction = "mean" if case.weighting == "none" else "none"
 
         def loss(y_true: Any, y_pred: Any, *weights: Any) -> Any:
-            if case.weighting == "none":
-                v = values(case.loss, y_true, y_pred, "mean")
-                return v.mean() if v.ndim else v
-            v = values(case.loss, y_true, y_pred, "none")
-            return REDUCTIONS[case.weighting](v, *weights)
+            v = values(case.loss, y_true, y_pred, reduction)
+            return REDUCTIONS[case.weighting](v, *weights) if v.ndim else v
 
         return loss
 
     def value_and_grad(self, case: Case) -> ValueAndGrad | None:
         """Of float32, for which torch computes what the others do."""
-        torch = self.library
         function = self.function(case)
         if function is None or case.dtype != "float32":
             return None
@@ -132,7 +126,7 @@ class Torch(Peer):
         def value_and_grad(y_true: Any, y_pred: Any, *weights: Any) -> tuple[Any, Any]:
             leaves = [x.requires_grad_() for x in jax.tree.leaves(y_pred)]
             value = run(y_true, y_pred, *weights)
-            return value, torch.autograd.grad(value, leaves)
+            return value, self.library.autograd.grad(value, leaves)
 
         return value_and_grad
 

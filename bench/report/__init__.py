@@ -14,7 +14,7 @@ from rich.console import Console
 from bench import compare
 from bench.frames import device_label, measured
 from bench.record import Record, load
-from bench.report.charts import GLYPHS, HUES, LIGHT, png, specs
+from bench.report.charts import GLYPHS, HUES, LIGHT, Plot, png, specs
 from bench.report.sections import COMMANDS, Headline, Section, changed, headline
 
 
@@ -37,14 +37,12 @@ def run(args: argparse.Namespace) -> int:
         )
     written = []
     if args.output:
-        path = Path(args.output)
-        path.write_text(page(headline(records), found, records), encoding="utf-8")
-        written.append(path)
+        written.append(Path(args.output))
+        written[0].write_text(page(headline(records), found, records), encoding="utf-8")
     if args.png:
         folder = Path(args.png)
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = [figure.plot for section in found for figure in section.figures]
-        written += [png(plot, folder) for plot in drawn if plot]
+        written += [png(plot, folder) for plot in plots(found)]
     for path in written:
         Console().print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -55,6 +53,10 @@ def sections(records: Sequence[Record]) -> list[Section]:
     frames = {command: measured(records, command) for command in dict.fromkeys(COMMANDS.values())}
     made = [make(frames[command]) for make, command in COMMANDS.items() if len(frames[command])]
     return [section for section in made if section] + changed(records)
+
+
+def plots(sections: Sequence[Section]) -> list[Plot]:
+    return [figure.plot for section in sections for figure in section.figures if figure.plot]
 
 
 PAGES = jinja2.Environment(
@@ -68,7 +70,6 @@ PAGES = jinja2.Environment(
 
 def page(headline: Headline | None, sections: Sequence[Section], records: Sequence[Record]) -> str:
     dates = sorted(record.started[:10] for record in records)
-    plots = [figure.plot for section in sections for figure in section.figures if figure.plot]
     return PAGES.get_template("page.html").render(
         span=dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}",
         headline=headline,
@@ -76,7 +77,7 @@ def page(headline: Headline | None, sections: Sequence[Section], records: Sequen
         hues=HUES,
         glyphs=GLYPHS,
         light=LIGHT,
-        specs={plot.name: specs(plot) for plot in plots},
+        specs={plot.name: specs(plot) for plot in plots(sections)},
         vega=vega(),
         device_label=device_label,
         compare=compare,

@@ -1,5 +1,6 @@
 """Plots, drawn by Vega, and tables of the same numbers."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from bench.frames import KNOWN, ordered, ratio_text
-from bench.record import OURS, geometric_mean
+from bench.record import OURS
 
 # A series has a colour, for light pages and dark ones, and a marker: those of its place in `KNOWN`.
 HUES = ["#8b5cf6", "#e5484d", "#3b82f6", "#d97706", "#16a34a", "#d946a0", "#0e9aa8"]
@@ -77,8 +78,9 @@ def plotted(
     order = {}
     for row, some in points.groupby("row"):  # by this library's numbers if there are any
         own = some[some["series"] == OURS] if OURS in {*some["series"]} else some
-        mean = geometric_mean(own["value"].dropna().clip(lower=1e-9))  # a share may be 0
-        order[row] = mean is None, (mean or 0) * (-1 if largest_first else 1), row
+        values = own["value"].dropna().clip(lower=1e-9)  # a share may be 0
+        mean = statistics.geometric_mean(values) if len(values) else 0
+        order[row] = not mean, mean * (-1 if largest_first else 1), row
     rows, panels = sorted(order, key=lambda row: order[row]), [*points["panel"].unique()]
     return Plot(name, title, axis, points, held, notes, rows, panels, scale, x_axis)
 

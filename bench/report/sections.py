@@ -177,8 +177,7 @@ def scaling(frame: pd.DataFrame) -> Section | None:
     facts = []
     for some in map(ours, alike(frame)):
         curve = some.groupby("loss")["nanoseconds"]
-        spread = (curve.max() / curve.min()).dropna()
-        if len(spread):
+        if len(spread := (curve.max() / curve.min()).dropna()):
             facts.append(
                 f"{scope(some)}: lossjax's slowest size takes at most {ratio_text(spread.max())} "
                 f"times as long per element as its fastest ({spread.idxmax()})."
