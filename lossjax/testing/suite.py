@@ -29,6 +29,8 @@ DIFFERENTIATED: tuple[Reduction, ...] = (
     "mean_with_sample_weight",
 )  # the others are part of them
 DRAWS = 2
+# Programs that are run once or twice: most of their time is that of the compiler.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def assert_loss(
@@ -155,7 +157,7 @@ class Suite:
             reduced = self.reduced(arguments, mask, REDUCTIONS)
             return reduced, first, forward, slope, curvature
 
-        return jax.jit(jax.vmap(everything))
+        return _quick(jax.vmap(everything))
 
     @functools.cached_property
     def found(self) -> list[list[Any]]:
@@ -194,6 +196,19 @@ class Suite:
                     f"{self.where}: {name}: {at}{' of ' + leaf if leaf else ''} at {i}: "
                     f"expected {y[i]:.9g}, got {x[i]:.9g}."
                 )
+
+
+def _quick(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f` compiled for its first arguments, with little effort where that is the CPU's compiler."""
+    made: list[Any] = []
+
+    def program(*args: Any) -> Any:
+        if not made:
+            options: dict[str, Any] = QUICK if jax.default_backend() == "cpu" else {}
+            made.append(jax.jit(f).lower(*args).compile(compiler_options=options))
+        return made[0](*args)
+
+    return program
 
 
 def _normal(rng: np.random.Generator) -> Callable[[Any], Any]:
@@ -305,7 +320,7 @@ def totals(suite: Suite) -> None:
     def whole(arguments: Any, mask: Any) -> Any:
         return suite.reduced(arguments, mask, DIFFERENTIATED)
 
-    @jax.jit
+    @_quick
     def both(arguments: Any, mask: Any) -> Any:
         def graded(f: Any) -> Any:
             def total(p: Any) -> Any:
@@ -339,7 +354,7 @@ def transformations(suite: Suite) -> None:
     def sharded(t: Any, p: Any) -> Any:
         return jax.tree.map(lambda x: x[None], both(t, p))
 
-    @jax.jit
+    @_quick
     def all_ways(*batch: Any) -> Any:
         twice = jax.tree.map(lambda x: jnp.stack([x, x]), batch)
         found = jax.shard_map(sharded, mesh=mesh, in_specs=rows, out_specs=rows)(*batch)

@@ -77,5 +77,6 @@ class _Forgetful(Loss):
     ids=lambda x: type(x).__name__ if isinstance(x, Loss) else None,
 )
 def test_a_wrong_loss_is_caught(loss, name, sentence):
-    with pytest.raises(AssertionError, match=rf"{type(loss).__name__}: {name}: .*{sentence}"):
+    with pytest.raises(AssertionError, match=sentence) as raised:
         assert_loss(loss, only=(name,))
+    assert type(loss).__name__ in str(raised.value)

@@ -141,6 +141,7 @@ def edge_id(value):
 
 
 @pytest.mark.parametrize("edge", EDGES, ids=edge_id)
+@pytest.mark.thorough
 def test_at_the_edges(edge):
     """The value, and every derivative finite where the limit is."""
     name, config, y_true, y_pred, value, slope = edge

@@ -40,6 +40,7 @@ def test_class_and_function_agree(case):
 
 
 @variants
+@pytest.mark.thorough
 def test_one_compilation_serves_all_values(case, config):
     y_true, y_pred = testing.sample(case.loss(**config))
     chex.clear_trace_counter()
@@ -51,6 +52,7 @@ def test_one_compilation_serves_all_values(case, config):
 
 
 @variants
+@pytest.mark.thorough
 def test_vmap_over_leaves_is_a_loop(case, config):
     y_true, y_pred = testing.sample(case.loss(**config))
     loss = case.loss(**config)
@@ -93,6 +95,7 @@ def test_survives_copies_and_placeholders(case, config):
 
 
 @variants
+@pytest.mark.thorough
 def test_strict_promotion(case, config):
     """Libraries run under these settings, so no dtype and no rank may be promoted silently."""
     loss = case.loss(**config)

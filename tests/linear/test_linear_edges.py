@@ -28,6 +28,7 @@ def some(data, *names):
     return {k: data[k] for k in names}
 
 
+@pytest.mark.thorough
 def test_ignored_rows_may_hold_nan():
     data = draw()
     at = some(data, "hidden", "kernel")

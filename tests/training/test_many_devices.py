@@ -48,6 +48,7 @@ def test_many_devices():
     assert together == pytest.approx(alone, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_devices_that_are_here(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(PROGRAM)])
     runpy.run_path(str(PROGRAM), run_name="__main__")
