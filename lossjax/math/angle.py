@@ -9,7 +9,7 @@ from jax import numpy as jnp
 
 from lossjax.core.types import Array, Axis
 from lossjax.math.elementwise import EPSILON
-from lossjax.math.fusion import added, again, is_live, lifted, moved
+from lossjax.math.fusion import added, again, is_live, lifted, moved, opaque
 
 Rows = tuple[Array, ...]
 
@@ -38,9 +38,11 @@ def _angle(x: Array, y: Array, axis: Axis) -> Rows:
 
     def careful(x: Array, y: Array) -> Rows:
         xy, *plain = sums(x, y)
-        _, *tiny = sums(_TINY * x, _TINY * y)
+        # Opaque: XLA would make (xy) c² of (cx)(cy).
+        scale = opaque(_TINY, x)
+        _, *tiny = sums(scale * x, scale * y)
         # Scaled in another way: an array that two sums share would be written to memory.
-        xy_tiny, *_ = sums(_TINY / 2 * x, 2 * _TINY * y)
+        xy_tiny, *_ = sums(scale / 2 * x, 2 * scale * y)
         fits = [jnp.isfinite(square) for square in plain]
         p, q = inverses(*plain)
         p_tiny, q_tiny = (
@@ -56,7 +58,9 @@ def _angle(x: Array, y: Array, axis: Axis) -> Rows:
     def quick(x: Array, y: Array) -> Rows:
         plain = sums(x, y)
         fits = functools.reduce(jnp.logical_and, [jnp.isfinite(a).all() for a in plain])
-        return lax.cond(fits, lambda: quotient(*plain), lambda: careful(x, y))
+        # The barrier: of an x that is a constant, XLA would compute other products.
+        rest = functools.partial(careful, *lax.optimization_barrier((x, y)))
+        return lax.cond(fits, lambda: quotient(*plain), rest)
 
     if not any(isinstance(a, jax.core.Tracer) for a in (x, y)):
         return careful(x, y)  # a condition would be compiled at every call
@@ -73,7 +77,8 @@ def _angle_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Rows, Rows]:
         if not is_live(d):
             continue
         x, y, along, p, q = again(primals[i], primals[1 - i], cos, inverses[i], inverses[1 - i])
-        x, y, by_x = _UNIT * x * p, _UNIT * y * q, lifted(d) * (_UNIT * p)
+        unit = opaque(_UNIT, x)
+        x, y, by_x = unit * x * p, unit * y * q, lifted(d) * (unit * p)
         # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
         floor = 1 / (EPSILON * _UNIT)
         by_norm = jnp.sum(x * by_x, moved(axis, primals[i].ndim)).reshape(inverses[i].shape)
