@@ -293,6 +293,27 @@ def derivatives(suite: Suite) -> None:
         suite.close("derivatives", "second order", here[4], curve, 1e-4, 1e-6 * (1 + size))
 
 
+def as_given(suite: Suite) -> None:
+    """The derivative by the inputs, of hyperparameters that are numbers: they may go other ways."""
+    arguments, _, direction = next(suite.draws())
+    del arguments["loss"], direction["loss"]
+    fixed = {} if suite.float_true else {"y_true": suite.y_true}
+
+    def both(given: Any) -> Any:
+        return jax.value_and_grad(lambda given: jnp.sum(suite.loss(**given, **fixed)))(given)
+
+    steps = [
+        jax.tree.map(lambda x, d, h=h: x + h * d, arguments, direction) for h in (0, STEP, -STEP)
+    ]
+    with jax.enable_x64(True):
+        stacked = jax.tree.map(lambda *x: np.stack(x), *steps)
+        value, slope = jax.tree.map(np.asarray, _quick(jax.vmap(both))(stacked))
+    ahead = jax.tree.map(lambda x, d: np.vdot(x[0], d), slope, direction)
+    across = (value[1] - value[2]) / (2 * STEP)
+    scale = 1e-7 * (1 + abs(value[0]))
+    suite.close("as_given", "reverse mode", sum(jax.tree.leaves(ahead)), across, 2e-6, scale)
+
+
 def totals(suite: Suite) -> None:
     """Those of unequal parts, one of them empty, merge to the whole; value and gradient."""
     b, word = suite.count, suite.loss._declared.couples
@@ -419,6 +440,7 @@ PROPERTIES: dict[str, Callable[[Suite], None]] = {
         reductions,
         masks,
         derivatives,
+        as_given,
         totals,
         couples,
         transformations,
