@@ -16,7 +16,6 @@ import optax
 import pytest
 from flax import nnx
 
-from cases import quick
 from lossjax import training
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype("f")
@@ -71,7 +70,10 @@ def stop_at(step):
     return Stop
 
 
-@pytest.mark.parametrize("step", quick([3, 8, 13], (8).__eq__))
+LATE = [pytest.param(step, marks=pytest.mark.thorough) for step in (3, 13)]
+
+
+@pytest.mark.parametrize("step", [8, *LATE])
 def test_resumed_equals_uninterrupted(tmp_path, want, step):
     """In the middle of an epoch and at its end; early stopping and means go on too."""
     first = [stop_at(step)(tmp_path, every_steps=1), training.EarlyStopping(patience=9)]
