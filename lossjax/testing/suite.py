@@ -101,6 +101,10 @@ class Suite:
         """Of weights and masks: a scalar for the whole batch takes one a sample."""
         return self.values.shape or (self.count,)
 
+    def mask(self, kept: np.ndarray) -> np.ndarray:
+        """One entry a value, of one a sample."""
+        return np.broadcast_to(kept.reshape(-1, *[1] * (len(self.shape) - 1)), self.shape)
+
     def draws(self) -> Iterator[tuple[dict[str, Any], np.ndarray, dict[str, Any]]]:
         """Arguments in float64, a mask and a direction; the mask of the first takes out nothing."""
         for draw in range(DRAWS):
@@ -164,7 +168,7 @@ class Suite:
         """For each draw: here, a step forth, a step back, here with NaN in what is masked."""
         points = []
         for arguments, kept, direction in self.draws():
-            mask = np.broadcast_to(kept.reshape(-1, *[1] * (len(self.shape) - 1)), self.shape)
+            mask = self.mask(kept)
             moved = [
                 jax.tree.map(lambda x, d, h=h: x + h * d, arguments, direction)
                 for h in (0, STEP, -STEP)
@@ -250,7 +254,7 @@ def reductions(suite: Suite) -> None:
     if not suite.values.ndim:
         return  # returned as it is
     for (arguments, kept, _), found in zip(suite.draws(), suite.found, strict=True):
-        m = np.broadcast_to(kept.reshape(-1, *[1] * (len(suite.shape) - 1)), suite.shape)
+        m = suite.mask(kept)
         w, got = arguments["sample_weight"], found[0][0]
         weighed = got["none"]
         if kept.all():
@@ -316,15 +320,16 @@ def as_given(suite: Suite) -> None:
 
 def totals(suite: Suite) -> None:
     """Those of unequal parts, one of them empty, merge to the whole; value and gradient."""
-    b, word = suite.count, suite.loss._declared.couples
+    b, coupling = suite.count, suite.loss._coupling(suite.y_pred)
     try:
         suite.loss.total(suite.y_true, suite.y_pred)
     except ValueError as error:
-        batch = not suite.values.ndim or suite.axis or word == "pairs"
-        if batch or isinstance(getattr(suite.loss, "axis", -1), tuple | type(None)):
+        if coupling == "pairs" or not suite.values.ndim:
             return
-        raise AssertionError(f"{suite.where}: totals: couples={word!r}, but {error}") from error
-    if word == "pairs":
+        raise AssertionError(
+            f"{suite.where}: totals: it couples {coupling!r}, but {error}"
+        ) from error
+    if coupling == "pairs":
         raise AssertionError(f"{suite.where}: totals: expected a ValueError for pairs, got none.")
     cuts = [(0, 1), (1, 1), (1, b // 2), (b // 2, b)]
 
@@ -354,7 +359,7 @@ def totals(suite: Suite) -> None:
 
     with jax.enable_x64(True):
         for arguments, kept, _ in suite.draws():
-            mask = np.broadcast_to(kept.reshape(-1, *[1] * (len(suite.shape) - 1)), suite.shape)
+            mask = suite.mask(kept)
             got, want = both(arguments, mask)
             suite.close("totals", "parts merged", got, want, 1e-9, 1e-12)
 
