@@ -12,9 +12,9 @@ import pytest
 
 from bench.record import load
 from bench.report.sections import headline
+from blocks import BLOCKS
 
 README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
 RESULTS = README.parent / "bench" / "results"
 SPEED = re.compile(r"(<!-- speed: .*? -->\n)(.*?)(<!-- end of speed -->)", re.DOTALL)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", re.DOTALL)
+from blocks import BLOCKS
+
 PAGE = Path(__file__).parents[2] / "docs" / "meshes.md"
 PROGRAM = Path(__file__).parents[2] / "examples" / "13_many_devices.py"
 
