@@ -178,12 +178,14 @@ class Checkpoint:
         _warn(f"saving to {self} failed, training goes on: {first:.150}")
 
 
-# orbax logs what it raises, in pages; here it is a line. asyncio does so for its tasks.
+# orbax logs what it raises, in pages; here it is a line. asyncio does so for its tasks, with a
+# traceback through orbax or only with the words of tensorstore, which reads for it.
 _LOGGERS = (logging.getLogger("absl"), logging.getLogger("asyncio"))
 
 
 def _is_of_another(record: logging.LogRecord) -> bool:
-    return "orbax" not in record.pathname and "orbax" not in record.getMessage()
+    said = f"{record.pathname} {record.getMessage()}"
+    return "orbax" not in said and "tensorstore" not in said
 
 
 @contextlib.contextmanager
