@@ -22,6 +22,8 @@ bench: $(VENV)/bench.stamp  ## time the losses: ARGS="losses --shapes 256x128", 
 PYTEST := $(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal
 PAGES := PYTHONPATH=.:tests $(RUN) docs/pages.py
 
+# Half of the time goes into compiling; test-all runs the programs as users have them.
+test: export XLA_FLAGS ?= --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test: $(VENV)/test.stamp  ## run the tests and the docstring examples; ARGS="-k huber" runs some
 	$(PYTEST) -m "not thorough" $(ARGS)
 

@@ -1,8 +1,17 @@
-"""Keras, where a test compares with it, runs on JAX; it reads this when it is imported."""
+"""What JAX and Keras read from the environment when they are imported, here and in programs run."""
 
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
+
+
+def pytest_configure(config):
+    """Most of the time goes into compiling: what did not change is compiled once, then read."""
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("xla")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -190,7 +190,9 @@ def _is_of_another(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def _without_unraisable() -> Iterator[None]:
-    """After one part that cannot be read, others still arrive for an event loop that is closed."""
+    """After one part that cannot be read, others still arrive for an event loop that is closed,
+    or were never begun.
+    """
     old = sys.unraisablehook
 
     def hook(found: Any) -> None:
@@ -199,7 +201,9 @@ def _without_unraisable() -> Iterator[None]:
 
     sys.unraisablehook = hook
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            yield
     finally:
         sys.unraisablehook = old
 

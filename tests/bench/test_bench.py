@@ -1,6 +1,7 @@
 """The benchmark suite: what it measures, how it measures, what it writes. Never how fast."""
 
 import dataclasses
+import gc
 import itertools
 import json
 import math
@@ -18,12 +19,21 @@ from bench import agreement, cases, contest, environment, harness, record, table
 from bench.__main__ import main
 from bench.peers import OURS, PEERS, TRACED, JaxPeer
 from bench.record import Record, Row, ratio
+from cases import quick
 from lossjax import losses
 
 ROOT = Path(__file__).parents[2]
 ALL = cases.cases(shapes=((8, 4),))
 KERAS, OPTAX, TORCH = (next(p for p in PEERS if p.name == n) for n in ("keras", "optax", "torch"))
 HERE = [peer for peer in PEERS if peer.name != "torch.compile"]  # that one takes ten seconds
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_collection():
+    """What is there already need not be looked through after each round."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class FakeClock:
@@ -178,12 +188,11 @@ def test_tables_name_losses(peer):
     assert peer.table().keys() <= {case.kind for case in ALL}
 
 
-# Every library compiles the steps of CTC for seconds.
-SLOW = {"CTC": [pytest.mark.thorough]}
-
-
+# A mean, labels, logits, a value for the batch: what the peers write in ways of their own.
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, id=case.name, marks=SLOW.get(case.kind, ())) for case in ALL]
+    "case",
+    quick(ALL, lambda case: case.kind in ("Huber", "SparseCategoricalCrossentropy", "Dice")),
+    ids=lambda case: case.name,
 )
 def test_peers_agree(case):
     peers = [peer for peer in (*HERE, TRACED) if not peer.missing]
@@ -209,6 +218,7 @@ def test_peers_agree_on_weights_and_masks(name, dtype):
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own
+@pytest.mark.thorough
 def test_torch_compile_agrees():
     peer = PEERS[-1]
     if peer.missing:
@@ -366,6 +376,7 @@ def test_losses(tmp_path, capsys):
     assert all(f"{name} cannot be used" in printed for name in found.missing)
 
 
+@pytest.mark.thorough
 def test_scaling(tmp_path, capsys):
     found = smoke(
         tmp_path, "scaling", "--losses", "mse", "CTC", "--shapes", "1x8", "--elements", "4", "6",
@@ -376,6 +387,7 @@ def test_scaling(tmp_path, capsys):
     assert "2^6" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_memory(tmp_path, capsys):
     found = smoke(tmp_path, "memory", "--losses", "LogCosh", "--shapes", "8x4")
     assert implementations(found, "temp_bytes") == {"lossjax", "keras", "optax"}
@@ -384,6 +396,7 @@ def test_memory(tmp_path, capsys):
     assert "temp" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_compile(tmp_path, capsys):
     arguments = ("--losses", "mse", "--shapes", "8x4", "--rounds", "2")
     found = smoke(tmp_path, "compile", *arguments)

@@ -9,7 +9,7 @@ from jax import numpy as jnp
 from jax.experimental import checkify
 
 import lossjax
-from cases import CASES
+from cases import CASES, each_domain, variant_id
 from lossjax import losses, testing
 
 NAN = float("nan")
@@ -52,7 +52,7 @@ def test_it_reports_position_and_value(loss, y_true, y_pred, text, value, positi
         assert f"got {value} at position {position}" in message
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.loss.__name__)
+@pytest.mark.parametrize("case", each_domain(CASES), ids=variant_id)
 def test_good_data_gives_the_same_loss(case):
     loss = case.loss(**case.configs[0])
     y_true, y_pred = testing.sample(loss)
@@ -87,7 +87,7 @@ def test_ignored_labels_and_their_predictions_may_be_anything():
         loss(labels, (hidden, jnp.ones((2, 4)).at[1].set(NAN)))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.loss.__name__)
+@pytest.mark.parametrize("case", CASES, ids=variant_id)
 def test_masked_samples_may_hold_nan(case):
     loss = case.loss(**case.configs[0])
     y_true, y_pred = testing.sample(loss)

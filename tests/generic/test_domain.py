@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from jax.experimental import checkify
 
 import lossjax
-from cases import ROWS
+from cases import ROWS, each_domain, variant_id
 from lossjax import inspect, losses, testing
 
 ALL = testing.DOMAINS.values()
@@ -27,8 +27,9 @@ def test_a_domain_of_lossjax_says_everything(domain):
     assert jax.tree.leaves(y_pred)[0].shape == domain.shape
 
 
-@pytest.mark.parametrize("loss", [row.loss for row in ROWS], ids=lambda c: c.__name__)
-def test_what_a_domain_draws_keeps_its_rules(loss):
+@pytest.mark.parametrize("case", each_domain(ROWS), ids=variant_id)
+def test_what_a_domain_draws_keeps_its_rules(case):
+    loss = case.loss
     for config in ({}, {"from_logits": True}):
         if not config or "from_logits" in loss.__dataclass_fields__:
             made = loss(**config)

@@ -5,17 +5,14 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from cases import CASES, VARIANTS, ends, variant_id
+from cases import CASES, VARIANTS, each_domain, ends, variant_id
 from lossjax import losses, testing
 from lossjax.math.fusion import SMALL
 
 SHAPE = (512, 2048)
 
-rows = pytest.mark.parametrize(
-    ("case", "config"),
-    ends((c, k) for c, k in VARIANTS if "axis" not in k and "alpha" not in k),
-    ids=variant_id,
-)
+OF_ROWS = [(c, k) for c, k in VARIANTS if "axis" not in k and "alpha" not in k]
+rows = pytest.mark.parametrize(("case", "config"), ends(OF_ROWS), ids=variant_id)
 
 
 def arguments(loss, shape=SHAPE):
@@ -46,11 +43,10 @@ def test_residuals(case, config):
     assert len(kept) <= case.residuals
 
 
-@rows
-def test_large_arrays_give_what_their_parts_give(case, config):
+@pytest.mark.parametrize("case", each_domain([c for c in CASES if c.any_rank]), ids=variant_id)
+def test_large_arrays_give_what_their_parts_give(case):
     """Programs of small arrays are others (`fusion.SMALL`); most tests have small arrays."""
-    if not case.any_rank:
-        pytest.skip("a value is not of one row alone")
+    config = [k for c, k in OF_ROWS if c is case][-1]
     loss = case.loss(**config, reduction=None)
     y_true, y_pred = testing.sample(loss, (64, 4 * SMALL // 64))
     weigh = np.linspace(-1, 2, 64, dtype=np.float32)

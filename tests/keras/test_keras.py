@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from keras.src import backend
 
 import keras
-from cases import ROWS, VARIANTS, Case, ends, variant_id
+from cases import ROWS, VARIANTS, Case, each_domain, ends, variant_id
 from lossjax import losses, testing
 
 # Keras rounds 1 - p, log(1 + x) and its clips in float32; our rounding is elsewhere.
@@ -22,18 +22,7 @@ TWINS = [case for case in ROWS if case.twin]
 THEIRS = [(case, config) for case, config in VARIANTS if case.twin]
 variants = pytest.mark.parametrize(("case", "config"), ends(THEIRS), ids=variant_id)
 
-
-def of_domains():
-    """All losses, the first of each domain also where time is short."""
-    found = set()
-    for case in TWINS:
-        domain = testing.domain_of(case.loss).name
-        marks = pytest.mark.thorough if domain in found else ()
-        found.add(domain)
-        yield pytest.param(case, marks=marks)
-
-
-each_domain = pytest.mark.parametrize("case", list(of_domains()), ids=variant_id)
+domains = pytest.mark.parametrize("case", each_domain(TWINS), ids=variant_id)
 
 
 def value_and_gradients(loss, y_true, y_pred, **weights):
@@ -174,7 +163,7 @@ def test_weights_per_step(case):
     assert_agree(jobs, y_true, y_pred, case.keras_rtol)
 
 
-@each_domain
+@domains
 def test_dtypes(case):
     """Keras's class form casts every input to float32 first; we compute in it, and keep labels."""
     y_true, y_pred = testing.sample(case.loss)
@@ -192,7 +181,7 @@ def test_dtypes(case):
         chex.assert_trees_all_equal(rounded, got[2].astype(dtype))
 
 
-@each_domain
+@domains
 def test_empty_batch(case):
     y_true, y_pred = (x[:0] for x in testing.sample(case.loss))
     assert_agree([job(case, {}, r) for r in REDUCTIONS], y_true, y_pred, case.keras_rtol)

@@ -120,7 +120,7 @@ def compiled(f, *args):
     return jax.jit(f).lower(*args).compile(compiler_options=quick)(*args)
 
 
-@pytest.mark.parametrize("name", quick(CASES, ("none", "everything").__contains__))
+@pytest.mark.parametrize("name", quick(CASES, "everything".__eq__))
 def test_every_derivative_in_float64(name):
     with jax.enable_x64(True):
         data = draw(dtype=np.float64)

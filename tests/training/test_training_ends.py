@@ -17,6 +17,7 @@ import pytest
 from flax import nnx
 from jax import numpy as jnp
 
+from cases import quick
 from lossjax import Objective, losses, training
 from lossjax.training import callbacks as ours
 from lossjax.training import data as batches
@@ -101,7 +102,9 @@ def test_an_exception_brings_what_there_is_and_saves_it(tmp_path, want, what, er
     fine = Breaks("")
     got = fit([checkpoint, log, fine], data=fine.data, validation=fine.validation)
     chex.assert_trees_all_equal(got[0].params, want[0].params)
-    assert got[1] == want[1]
+    assert got[1]["loss"] == want[1]["loss"]
+    # Validated in other batches.
+    np.testing.assert_allclose(got[1]["val_loss"], want[1]["val_loss"], rtol=1e-6)
     with (tmp_path / "log.csv").open(newline="") as file:
         assert [float(row["loss"]) for row in csv.DictReader(file)] == want[1]["loss"]
 
@@ -494,17 +497,17 @@ def damage(folder, how):
             file.unlink() if how == "files are missing" else file.write_bytes(b"")
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "empty",
-        "a part is missing",
-        "the description is missing",
-        "the description is cut off",
-        "files are missing",
-        "files are cut off",
-    ],
-)
+DAMAGES = [
+    "empty",
+    "a part is missing",
+    "the description is missing",
+    "the description is cut off",
+    "files are missing",
+    "files are cut off",
+]
+
+
+@pytest.mark.parametrize("how", quick(DAMAGES, ("empty", "files are missing").__contains__))
 def test_an_older_checkpoint_takes_the_place_of_a_damaged_one(tmp_path, three, caplog, how):
     folder, states = three
     copy = tmp_path / "copy"
