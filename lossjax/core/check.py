@@ -314,8 +314,11 @@ def free_names(where: str, body: Mapping[str, Any], annotated: Iterable[str], ba
             )
 
 
-def coupling(cls: type[Any], couples: Any) -> None:
-    """A loss that couples samples is told which there are, and says what its sums are."""
+def coupling(cls: type[Any], couples: Any, call: Any) -> None:
+    """A loss that couples samples is told which there are, and says what its sums are.
+
+    `call` is the method, or the function that stands in for it.
+    """
     where = cls.__name__
     if couples is not None:
         choice(where, "couples", couples, ("none", "sums", "pairs"))
@@ -328,8 +331,8 @@ def coupling(cls: type[Any], couples: Any) -> None:
             f"what adds up over the parts of a batch, and from_sums(self, sums), the value; "
             f"{' and '.join(missing)} is missing."
         )
-    for name in ("call", *needed[:1]):
-        known = inspect.signature(getattr(cls, name)).parameters.values()
+    for name, f in (("call", call), *((name, getattr(cls, name)) for name in needed[:1])):
+        known = inspect.signature(f).parameters.values()
         if not any(p.name == "where" or p.kind is p.VAR_KEYWORD for p in known):
             raise TypeError(
                 f"{where}: couples={couples!r} needs {name}(self, y_true, y_pred, where=None): "

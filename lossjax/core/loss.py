@@ -102,7 +102,8 @@ class Loss:
         cls._declared, stated = declaration(cls)
         if cls._declared.couples == "sums" and cls.call is Loss.call:
             cls.call = sums.call  # type: ignore[method-assign]
-        check.coupling(cls, cls._declared.couples)
+        fn = cls._declared.fn
+        check.coupling(cls, cls._declared.couples, fn if fn and cls.call is Loss.call else cls.call)
         names = [cls.__name__, *stated.get("aliases", ())]
         if "fn" in stated:
             fn = stated["fn"]
@@ -338,12 +339,10 @@ class Loss:
             return self._values(inputs).shape
 
     def _call(self, inputs: Inputs) -> Any:
-        if inputs.where is not None:
-            return self.call(inputs.y_true, inputs.y_pred, where=inputs.where)  # type: ignore[call-arg]
-        fn = self._declared.fn
+        fn, where = self._declared.fn, {} if inputs.where is None else {"where": inputs.where}
         if fn and type(self).call is Loss.call:  # `_prepare` has done what `call` begins with
-            return fn(inputs.y_true, inputs.y_pred, **self.hyperparameters())
-        return self.call(inputs.y_true, inputs.y_pred)
+            return fn(inputs.y_true, inputs.y_pred, **self.hyperparameters(), **where)
+        return self.call(inputs.y_true, inputs.y_pred, **where)
 
     def _evaluate(self, inputs: Inputs) -> tuple[Array, Array | None, Array | None]:
         """Values per sample with their weights and mask, the loss's own mask included."""

@@ -23,12 +23,14 @@ __all__ = [
     "MeanAbsolutePercentageError",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
+    "Quantile",
     "huber",
     "log_cosh",
     "mean_absolute_error",
     "mean_absolute_percentage_error",
     "mean_squared_error",
     "mean_squared_logarithmic_error",
+    "quantile",
 ]
 
 
@@ -201,3 +203,37 @@ class LogCosh(Loss):
     fn = log_cosh
     couples = "none"
     aliases = ("logcosh",)
+
+
+def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5) -> Array:
+    """mean(max(level u, (level - 1) u)), u = y_true - y_pred: the pinball loss.
+
+    Use: regression to a quantile of `y_true`, where too low costs level / (1 - level) times as
+    much as too high. Several levels are learned as columns: `y_pred` (..., K), `level` of K
+    numbers and `y_true` (..., 1). Nothing keeps the columns in order.
+
+    Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true`. `level` is in
+    (0, 1), one number or one a column. At u = 0 the derivative by `y_pred` is 1/2 - level, the
+    middle of its two sides.
+    Raises ValueError for a level outside (0, 1) and for shapes that do not fit.
+    Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50.
+
+    >>> print(quantile([[1.0], [1.0]], [[0.0], [2.0]], level=0.75))
+    [0.75 0.25]
+    """
+    y_true, y_pred = check.pair("quantile", y_true, y_pred, align=True)
+    check.within("quantile", "level", level, "(0, 1)")
+    return mean(_pinball(y_true, y_pred, jnp.asarray(level, y_pred.dtype)), -1)
+
+
+@elementwise()
+def _pinball(t: Array, p: Array, level: Array) -> Array:
+    u = t - p
+    return jnp.maximum(level * u, (level - 1) * u)
+
+
+class Quantile(Loss):
+    fn = quantile
+    couples = "none"
+    aliases = ("pinball",)
+    level: Hyper = leaf(default=0.5, interval="(0, 1)", kw_only=True)

@@ -103,6 +103,20 @@ def test_a_loss_of_sums_has_totals_masks_and_padding():
     np.testing.assert_allclose(objective.value(totals).loss, want, rtol=1e-6)
 
 
+def spread(y_true, y_pred, *, where=None):
+    where = None if where is None else where[:, None]
+    return jnp.mean((y_pred - jnp.mean(y_pred, where=where)) ** 2, -1)
+
+
+def test_a_function_that_takes_where_needs_no_call():
+    class Spread(losses.Loss):
+        fn = spread
+        couples = "pairs"
+
+    p, rows = np.float32([[1.0], [3.0], [np.nan]]), np.array([True, True, False])
+    assert Spread()(0 * p, p, mask=rows) == 1.0
+
+
 def test_what_couples_needs_is_asked_for_where_it_is_defined():
     with pytest.raises(TypeError, match=r"couples='pairs' needs call\(self, y_true, y_pred, where"):
 

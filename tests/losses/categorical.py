@@ -140,3 +140,12 @@ CASES = (
         extra=5,
     ),
 )
+
+
+def test_ignored_labels_leave_the_mean():
+    logits, labels = np.random.default_rng(0).normal(size=(5, 3)).astype("f"), [0, 2, 1, 2, 0]
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    kept = loss(np.take(labels, [0, 2, 4]), logits[[0, 2, 4]])
+    for reduction in ("sum_over_batch_size", "mean_with_sample_weight"):
+        loss = losses.SparseCategoricalCrossentropy(True, ignore_class=2, reduction=reduction)
+        np.testing.assert_allclose(loss(labels, logits), kept, rtol=1e-6)

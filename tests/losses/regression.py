@@ -37,6 +37,10 @@ def log_cosh(t, p):
     return mean([mp.log(mp.cosh(e)) for e in errors(t, p)])
 
 
+def quantile(t, p, level=0.5):
+    return mean([max(level * -e, (level - 1) * -e) for e in errors(t, p)])
+
+
 CASES = (
     Case(
         losses.MeanSquaredError,
@@ -83,6 +87,7 @@ CASES = (
         residuals=1,
         extra=2,
     ),
+    Case(losses.Quantile, ({}, {"level": 0.9}), exact=quantile, ulps=(2, 1), residuals=1, extra=2),
 )
 
 
