@@ -43,6 +43,8 @@ class LinearCrossEntropy(Loss):
     accumulate_dtype: str | None = static(default=None, types=(str, NoneType))
     implementation: str = static(default="auto", types=(str,))
     axis_name: str | None = static(default=None, types=(str, NoneType))
+    memory: int | None = static(default=None, types=(int, NoneType))
+    token_shards: int | None = static(default=None, types=(int, NoneType))
     reduction: Reduction = static(default="mean_with_sample_weight", kw_only=True)
 
     def _weighed(self, inputs: Inputs) -> Inputs:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=8 "
@@ -123,6 +124,28 @@ def under_plain_jit():
         print("plain jit is off by", far(got, wanted))
 
 
+def rows_a_device():
+    """Of the products of a chunk, where the batch is spread over all devices."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    tokens, features, classes = 8192, 8, 1024
+    where = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+    shapes = ((tokens,), where[0]), ((tokens, features), where[0]), ((features, classes), where[1])
+    for options, most in (({"token_shards": 8}, 256), ({}, 32)):
+        step = jax.value_and_grad(
+            lambda h, k, y, o=options: lossjax.linear_cross_entropy(y, h, k, **o), (0, 1)
+        )
+        y, h, k = (
+            jax.ShapeDtypeStruct(shape, np.int32 if len(shape) == 1 else np.float32, sharding=s)
+            for shape, s in shapes
+        )
+        text = jax.jit(step).lower(h, k, y).compile().as_text()
+        found = {int(n) for n in re.findall(rf"f32\[(\d+),{classes}\]\S* dot\(", text)}
+        if features in found:  # the kernel's gradient
+            found.remove(features)
+        if found != {most}:
+            print(f"{options}: {most} rows a device are required, got {found}")
+
+
 def with_terms():
     labels, floats = draw()
     at = {k: floats[k] for k in ("hidden", "kernel")}
@@ -216,6 +239,7 @@ if __name__ == "__main__":
     with jax.enable_x64(True):
         in_shard_map()
         under_plain_jit()
+        rows_a_device()
         with_terms()
         per_token_losses()
         on_explicit_axes()

@@ -1,6 +1,7 @@
 """linear_cross_entropy equals the dense computation: values, every derivative, every option."""
 
 import functools
+import re
 
 import jax
 import numpy as np
@@ -189,12 +190,43 @@ def test_vmap_and_jacfwd(name):
         close(both(lossjax.linear_cross_entropy, chunk=5), both(dense), 1e-10)
 
 
-def test_memory():
-    """At most 1/16 of the logits, beside the gradients, at a size where it matters."""
-    tokens, features, classes = 2048, 512, 32768
-    f = lambda h, k, y: lossjax.linear_cross_entropy(y, h, k)  # noqa: E731
+def gradients(tokens, features, classes, **options):
+    """To be lowered: value and gradient of arrays of this size, which are not made."""
+    fn = functools.partial(lossjax.linear_cross_entropy, **options)
+    step = jax.jit(jax.value_and_grad(lambda h, k, y: fn(y, h, k), (0, 1)))
     shapes = (tokens, features), (features, classes), (tokens,)
     dtypes = (jnp.float32, jnp.float32, jnp.int32)
-    structs = map(jax.ShapeDtypeStruct, shapes, dtypes)
-    program = jax.jit(jax.value_and_grad(f, (0, 1))).lower(*structs).compile()
-    assert program.memory_analysis().temp_size_in_bytes <= 4 * tokens * classes / 16
+    return step.trace(*map(jax.ShapeDtypeStruct, shapes, dtypes))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "classes", "memory"), [(2048, 32768, None), (8192, 131072, None), (2048, 32768, 3e7)]
+)
+def test_memory(tokens, classes, memory):
+    """What is extra, beside the gradients, is no more than the kernel, or than is asked for."""
+    options = {} if memory is None else {"memory": int(memory)}
+    program = gradients(tokens, 512, classes, **options).lower().compile()
+    found = program.memory_analysis().temp_size_in_bytes
+    most = 4 * 512 * classes if memory is None else 1.05 * memory
+    assert most / 2 < found <= most
+    if tokens == 8192:
+        assert found <= 4 * tokens * classes / 16
+
+
+def rows_of_products(trace, classes, platform):
+    text = trace.lower(lowering_platforms=(platform,)).as_text()
+    return {int(n) for n in re.findall(rf"dot_general .*-> tensor<(\d+)x{classes}xf32>", text)}
+
+
+def test_rows_of_a_chunk():
+    """They are those of the platform that the program is for, and so many a device."""
+    tokens, features, classes = 8192, 64, 4096
+    rows = functools.partial(rows_of_products, classes=classes)
+    plain = gradients(tokens, features, classes)
+    assert rows(plain, platform="cpu") == {256}
+    assert rows(plain, platform="cuda") == rows(plain, platform="tpu") == {1376}
+    spread = gradients(tokens, features, classes, token_shards=8)
+    assert rows(spread, platform="cpu") == {2048}
+    given = gradients(tokens, features, classes, memory=4 * 4096 * 128)
+    assert rows(given, platform="cpu") == rows(given, platform="tpu") == {112}
+    assert rows(gradients(tokens, features, classes, chunk=100), platform="tpu") == {64}

@@ -10,12 +10,14 @@ from jax import numpy as jnp
 
 from lossjax.core import check
 from lossjax.core.types import Array, Input, Reduction
+from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
     Options,
     compute_dtype,
     evaluate,
     make_batch,
+    on_each_platform,
 )
 from lossjax.kernels.chunked_linear._mesh import automatic, vary_as, varying
 from lossjax.kernels.chunked_linear._plan import make_plan
@@ -41,6 +43,8 @@ def chunked_linear(
     accumulate_dtype: Any = None,
     implementation: str = "auto",
     axis_name: str | None = None,
+    memory: int | None = None,
+    token_shards: int | None = None,
 ) -> Any:
     """`per_token_loss(y_true, hidden @ kernel + bias)`, the logits in chunks of tokens.
 
@@ -58,9 +62,14 @@ def chunked_linear(
     `sample_weight`, `mask` and `reduction` as in `lossjax.Loss`: what the mask or a weight of 0
     takes out has no influence, not even as NaN. `compact` sorts what the mask lets through to
     the front and passes over the rest: worth it from a quarter of masked tokens on.
-    `chunk` is the largest number of tokens at a time; "auto" takes max(64, D / 5), so that the
-    logits in hand take a fifth of the kernel's memory, however many tokens there are. Memory
-    beyond inputs and gradients: chunk * V numbers, times as many as `per_token_loss` keeps.
+    `chunk` is the largest number of tokens at a time. "auto" takes as many as have logits of 7/8
+    of `memory` bytes. By default that is the kernel in `accumulate_dtype`, so 7 D / 8 tokens,
+    but no fewer than make products worth while: 256 on CPU, 1536 on other platforms. The rest
+    of `memory` is for the kernel's gradient, which is made in blocks of max(1024, V / 16)
+    columns. So what is extra is O(tokens D + D V), however many tokens there are, times as many
+    arrays of logits as `per_token_loss` keeps. These are tokens a device: where `jit` spreads
+    them over devices, say over how many in `token_shards` (outside of `jit` and on explicit
+    mesh axes it is known).
     Narrow inputs (bfloat16) are multiplied as they are; logits, values and all sums are in
     `accumulate_dtype`, by default float32, or float64 for float64 inputs.
 
@@ -79,7 +88,15 @@ def chunked_linear(
     20.0
     """
     opt = Options(
-        reduction, kernel_layout, chunk, compact, accumulate_dtype, implementation, axis_name
+        reduction,
+        kernel_layout,
+        chunk,
+        compact,
+        accumulate_dtype,
+        implementation,
+        axis_name,
+        memory,
+        token_shards or _mesh.token_shards(hidden),
     )
 
     def run(y_true: Any, *arrays: Any) -> Any:
@@ -87,8 +104,12 @@ def chunked_linear(
         batch = make_batch(WHERE, opt, y_true, *arrays)
         for y in jax.tree.leaves(y_true):
             check.leading(WHERE, "y_true", y.shape, batch.shape)
-        fn, consts, sweep = _converted(per_token_loss, batch, opt)
-        return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt, sweep)[0]
+
+        def with_rows(opt: Options) -> Any:
+            fn, consts, sweep = _converted(per_token_loss, batch, opt)
+            return evaluate(WHERE, lambda *args: (fn(*args), ()), batch, consts, opt, sweep)[0]
+
+        return on_each_platform(WHERE, batch, opt, with_rows)
 
     return automatic(run, y_true, hidden, kernel, bias, sample_weight, mask)
 
@@ -101,8 +122,7 @@ def _converted(
     And whether one sweep can make the gradients of these. Where they are equal on all devices of
     a `shard_map` it would find their sum over the devices, which the value here does not have.
     """
-    features = batch.hidden.shape[-1]
-    tokens = make_plan(math.prod(batch.shape), features, opt.chunk).rows
+    tokens = make_plan(math.prod(batch.shape), opt.chunk).rows
     others = batch.weight, batch.mask
 
     def like(x: Array, *arrays: Any) -> Array:

@@ -12,7 +12,13 @@ from lossjax.core import check, reduce
 from lossjax.core.reduce import Total
 from lossjax.core.types import Array, Reduction
 from lossjax.kernels.chunked_linear import _mesh
-from lossjax.kernels.chunked_linear._plan import Plan, make_plan
+from lossjax.kernels.chunked_linear._plan import (
+    FEWEST_ELSEWHERE,
+    FEWEST_ON_CPU,
+    Plan,
+    make_plan,
+    rows_in,
+)
 from lossjax.kernels.chunked_linear._sweep import Operands, Spec, rows, total
 
 
@@ -27,6 +33,8 @@ class Options:
     accumulate_dtype: Any = None
     implementation: str = "auto"
     axis_name: str | None = None
+    memory: int | None = None
+    token_shards: int | None = None
 
 
 class Batch(NamedTuple):
@@ -81,6 +89,8 @@ def make_batch(
     check.choice(where, "kernel_layout", opt.kernel_layout, ("dv", "vd"))
     check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
     check.chunk(where, opt.chunk)
+    check.positive(where, "memory", opt.memory, "bytes")
+    check.positive(where, "token_shards", opt.token_shards, "devices")
     check.axis_name(where, opt.axis_name)
     hidden, kernel = (
         check.float_array(where, "hidden", hidden),
@@ -105,6 +115,26 @@ def compute_dtype(where: str, batch: Batch, opt: Options) -> Any:
     if opt.accumulate_dtype is not None:
         return jnp.dtype(check.float_dtype(where, opt.accumulate_dtype))
     return jnp.float64 if batch.hidden.dtype == jnp.float64 else jnp.float32
+
+
+def on_each_platform(where: str, batch: Batch, opt: Options, run: Callable[[Options], Any]) -> Any:
+    """`run(options)` with the number of rows a chunk; "auto" is another one on other platforms.
+
+    The platform is the one for which the program is compiled, which is not known before.
+    """
+    if opt.chunk != "auto":
+        return run(opt)
+    tokens, features = math.prod(batch.shape), batch.hidden.shape[-1]
+    itemsize = jnp.dtype(compute_dtype(where, batch, opt)).itemsize
+    given = opt.memory, features, batch.columns(opt), itemsize
+    shards = opt.token_shards or 1
+    on_cpu, elsewhere = (
+        dataclasses.replace(opt, chunk=max(1, min(tokens, shards * rows_in(*given, fewest))))
+        for fewest in (FEWEST_ON_CPU, FEWEST_ELSEWHERE)
+    )
+    if on_cpu == elsewhere:
+        return run(on_cpu)
+    return jax.lax.platform_dependent(cpu=lambda: run(on_cpu), default=lambda: run(elsewhere))
 
 
 def evaluate(
@@ -149,7 +179,7 @@ def _engine(
     where: str, fn: Callable[..., Any], batch: Batch, consts: list[Array], opt: Options
 ) -> tuple[Spec, Operands, Array | None]:
     tokens = math.prod(batch.shape)
-    plan = make_plan(tokens, batch.hidden.shape[-1], opt.chunk)
+    plan = make_plan(tokens, opt.chunk)
     dtype = compute_dtype(where, batch, opt)
     mask = batch.mask
     if batch.trim and mask is None:

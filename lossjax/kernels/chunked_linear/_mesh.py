@@ -1,5 +1,6 @@
 """What `shard_map` and meshes ask of a loop: types that vary over axes, partial gradients."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,21 @@ def whole(x: Array, axis_name: str | None) -> Array:
     if axis_name is None or (share(axis_name) == 1 and axis_name not in varying(x)):
         return x
     return jax.lax.psum(x, axis_name)
+
+
+def token_shards(hidden: Any) -> int:
+    """Over how many devices the tokens are spread, where the array says so.
+
+    Under `jit` it does on explicit mesh axes alone.
+    """
+    if not isinstance(hidden, jax.Array):
+        return 1
+    if isinstance(hidden, jax.core.Tracer):
+        sharding = jax.typeof(hidden).sharding
+        axes = jax.tree.leaves(tuple(sharding.spec[:-1]))
+        return math.prod(sharding.mesh.shape[axis] for axis in axes)
+    here = hidden.sharding.shard_shape(hidden.shape)[:-1]
+    return math.prod(hidden.shape[:-1]) // max(1, math.prod(here))
 
 
 def automatic(f: Callable[..., Any], *args: Any) -> Any:

@@ -16,9 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from lossjax.core.types import Array
 from lossjax.kernels.chunked_linear import _mesh
-from lossjax.kernels.chunked_linear._plan import Plan
-
-BLOCK = 1024  # columns of the kernel's gradient that are added at a time
+from lossjax.kernels.chunked_linear._plan import Plan, block
 
 
 class Operands(NamedTuple):
@@ -244,7 +242,7 @@ def _add_product(spec: Spec, blocked: bool, x: Array, hidden: Array, dz: Array) 
         return _dot(*pair, (0, 0), spec.dtype)
 
     columns = dz.shape[1]
-    if not blocked or columns <= BLOCK:
+    if not blocked or columns <= block(columns):
         return x + product(dz)
     axis = 1 - int(first)
 
@@ -257,7 +255,7 @@ def _add_product(spec: Spec, blocked: bool, x: Array, hidden: Array, dz: Array) 
             x, old + product(part), start, axis, allow_negative_indices=False
         )
 
-    blocks = -(-columns // BLOCK)
+    blocks = -(-columns // block(columns))
     size = columns // blocks
     starts = jnp.arange(0, blocks * size, size)
     x, _ = jax.lax.scan(lambda x, start: (add(x, start, size), None), x, starts)

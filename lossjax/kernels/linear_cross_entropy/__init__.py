@@ -1,9 +1,16 @@
 """Softmax cross-entropy of hidden @ kernel + bias without the logits."""
 
+import functools
 from typing import Any, NamedTuple
 
 from lossjax.core.types import Array, Hyper, Ignored, Input, Reduction
-from lossjax.kernels.chunked_linear._evaluate import Options, evaluate, evaluate_total
+from lossjax.kernels.chunked_linear import _mesh
+from lossjax.kernels.chunked_linear._evaluate import (
+    Options,
+    evaluate,
+    evaluate_total,
+    on_each_platform,
+)
 from lossjax.kernels.chunked_linear._mesh import automatic
 from lossjax.kernels.linear_cross_entropy._prepare import (
     HYPERS,
@@ -49,6 +56,8 @@ def linear_cross_entropy(
     accumulate_dtype: Any = None,
     implementation: str = "auto",
     axis_name: str | None = None,
+    memory: int | None = None,
+    token_shards: int | None = None,
     return_terms: bool = False,
 ) -> Any:
     """-Σ t log softmax(z) + z_loss * logsumexp(z)², z = cap(hidden @ kernel + bias) / temperature.
@@ -57,8 +66,9 @@ def linear_cross_entropy(
     classes `sparse_categorical_crossentropy` is simpler.
 
     The logits (tokens, V) never exist: see `lossjax.chunked_linear` for how, for the meaning of
-    `kernel_layout`, `chunk`, `compact`, `accumulate_dtype`, `implementation` and `axis_name`, and
-    for derivatives: of every order, of all floats among the arguments. Values in nats.
+    `kernel_layout`, `chunk`, `compact`, `accumulate_dtype`, `implementation`, `axis_name`,
+    `memory` and `token_shards`, and for derivatives: of every order, of all floats among the
+    arguments. Values in nats.
 
     Shapes: hidden (..., D), kernel (D, V), bias (V,), y_true integers (...) or targets (..., V),
     which are not normalised. Options:
@@ -87,12 +97,21 @@ def linear_cross_entropy(
     1.1269
     """
     opt = Options(
-        reduction, kernel_layout, chunk, compact, accumulate_dtype, implementation, axis_name
+        reduction,
+        kernel_layout,
+        chunk,
+        compact,
+        accumulate_dtype,
+        implementation,
+        axis_name,
+        memory,
+        token_shards or _mesh.token_shards(hidden),
     )
 
     def run(*arrays: Any) -> Any:
         batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
-        loss, parts = evaluate(WHERE, fn, batch, values, opt)
+        evaluated = functools.partial(evaluate, WHERE, fn, batch, values)
+        loss, parts = on_each_platform(WHERE, batch, opt, evaluated)
         return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
 
     weights = sample_weight, mask, class_weight
@@ -118,11 +137,13 @@ def linear_cross_entropy_total(
     """
     weights = tuple(options.pop(name) for name in WEIGHTS)
     hypers = tuple(options.pop(name) for name in HYPERS)
+    options["token_shards"] = options["token_shards"] or _mesh.token_shards(hidden)
     opt = Options(**options)
 
     def run(*arrays: Any) -> Any:
         batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
-        total, parts = evaluate_total(WHERE, fn, batch, values, opt)
+        evaluated = functools.partial(evaluate_total, WHERE, fn, batch, values)
+        total, parts = on_each_platform(WHERE, batch, opt, evaluated)
         return (total, dict(zip(Terms._fields, parts, strict=False))) if return_terms else total
 
     return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
