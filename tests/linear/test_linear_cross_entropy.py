@@ -229,4 +229,4 @@ def test_rows_of_a_chunk():
     assert rows(spread, platform="cpu") == {2048}
     given = gradients(tokens, features, classes, memory=4 * 4096 * 128)
     assert rows(given, platform="cpu") == rows(given, platform="tpu") == {112}
-    assert rows(gradients(tokens, features, classes, chunk=100), platform="tpu") == {64}
+    assert rows(gradients(tokens, features, classes, chunk=100), platform="tpu") == {96}
