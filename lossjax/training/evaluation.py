@@ -1,6 +1,7 @@
 """What a model is worth on data that it is not trained on, and what it predicts."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from lossjax.objective import Objective
 from lossjax.training.batch import Batch, is_array
 from lossjax.training.data import Arrays, Stream, automatic, inputs, placed, source, spread
 from lossjax.training.metrics import Metrics, logs_of
+from lossjax.training.programs import program
 from lossjax.training.state import State, checked_state
 from lossjax.training.step import as_objective, columns, measure, value_of
 from lossjax.training.truth import Truth
@@ -108,17 +110,21 @@ def prepared(
 
     The batches are from now on as the losses take them, and those with wrong labels raise.
     """
+    look = program(_logs, objective, metrics)
+    totals, scores, found, y_pred = jax.eval_shape(look, state, batches.first())
+    batches.take(Truth(objective, y_pred))
+    if totals.mergeable and all(score.mergeable for score in scores.values()):
+        batches.pad()
+    return sorted(found, key=lambda name: (name != "loss", name))
 
+
+def _logs(objective: Objective, metrics: Metrics) -> Callable[[State, Batch], Any]:
     def logs(state: State, batch: Batch) -> Any:
         totals, scores, y_pred = measure(state, batch, objective, metrics)
         result = value_of(objective, state, state.params, totals)
         return totals, scores, columns(result, scores, batch), y_pred
 
-    totals, scores, found, y_pred = jax.eval_shape(logs, state, batches.first())
-    batches.take(Truth(objective, y_pred))
-    if totals.mergeable and all(score.mergeable for score in scores.values()):
-        batches.pad()
-    return sorted(found, key=lambda name: (name != "loss", name))
+    return logs
 
 
 @jax.jit

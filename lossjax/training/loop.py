@@ -1,8 +1,8 @@
 """The loop over epochs and batches; every piece of it can be used alone."""
 
 import contextlib
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
 
 import jax
 import numpy as np
@@ -29,10 +29,13 @@ from lossjax.training.evaluation import Evaluation, prepared
 from lossjax.training.history import History
 from lossjax.training.interruption import interruptions
 from lossjax.training.metrics import Metrics
+from lossjax.training.programs import Program, program
 from lossjax.training.progress import Bar
 from lossjax.training.run import Run, told_apart
 from lossjax.training.state import State, checked_state
 from lossjax.training.step import as_objective, columns, update
+
+Step: TypeAlias = Callable[[list[Array], Array, Batch], tuple[list[Array], Array]]
 
 CHECK = 512  # steps between two looks at whether the loss is finite
 STEPS_PER_CALL = 16
@@ -70,6 +73,8 @@ def fit(
     looked at once, of iterables in the first epoch, but for those on an accelerator.
     Rows of arrays are shuffled by `seed` and the number of the epoch; of iterables, nothing is.
     A short batch is filled up with rows that have no influence, unless the loss couples samples.
+    What was compiled for the objective, the metrics, the shapes and the mesh serves later runs of
+    a state from the same `init`; numbers of a loss that are to change between them are arrays.
 
     `validation` is data too, or the last `validation_split` of the rows. `metrics` are described
     by `lossjax.training.metrics.Metrics`: ["accuracy", "mae"], {"name": function}. `callbacks` are
@@ -121,7 +126,8 @@ def fit(
     run.settings["steps"] = batches.steps and int(batches.steps)
     if checkpoint:
         run.words = identity.of_run(state.tx, objective, scored, batches)
-    one, many = _compiled(run.tree, objective, scored, accumulate, tuple(names))
+    choices = (objective, scored, run.tree, accumulate, tuple(names))
+    one, many = (program(make, *choices, donated=(0, 1)) for make in (_one, _many))
     with (
         run.carried(),
         interruptions(run.is_here) as interruption,
@@ -170,10 +176,10 @@ def fit(
     return run.end
 
 
-def _compiled(
-    tree: Any, objective: Objective, metrics: Metrics, accumulate: int, names: tuple[str, ...]
-) -> tuple[Any, Any]:
-    """The steps of `fit`: one, and several. They take the state as a list, which is fastest."""
+def _one(
+    objective: Objective, metrics: Metrics, tree: Any, accumulate: int, names: tuple[str, ...]
+) -> Step:
+    """A step of `fit`. It takes the state as a list, which is fastest."""
 
     def one(leaves: list[Array], sums: Array, batch: Batch) -> tuple[list[Array], Array]:
         state = jax.tree.unflatten(tree, leaves)
@@ -181,16 +187,28 @@ def _compiled(
         logs = columns(result, scores, batch)
         return jax.tree.leaves(new), means.add(sums, [logs[name] for name in names], batch, state)
 
+    return one
+
+
+def _many(*choices: Any) -> Step:
+    """Several steps, of as many batches."""
+    one = _one(*choices)
+
     def many(leaves: list[Array], sums: Array, batches: Batch) -> tuple[list[Array], Array]:
         return jax.lax.scan(
             lambda carry, batch: (one(*carry, batch), None), (leaves, sums), batches
         )[0]
 
-    return jax.jit(one, donate_argnums=(0, 1)), jax.jit(many, donate_argnums=(0, 1))
+    return many
 
 
 def _steps_per_call(
-    step: Any, leaves: list[Array], sums: Array, batch: Batch, batches: Arrays | Stream, epochs: int
+    step: Program,
+    leaves: list[Array],
+    sums: Array,
+    batch: Batch,
+    batches: Arrays | Stream,
+    epochs: int,
 ) -> int:
     """Judged by the program, not by the clock: the same run takes the same steps every time."""
     steps = batches.steps or 0
@@ -200,10 +218,10 @@ def _steps_per_call(
         or steps * epochs < 20 * STEPS_PER_CALL
     ):
         return 1
-    program = step.lower(leaves, sums, batch)
-    cost = program.cost_analysis() or {}
+    lowered = step.jitted.lower(step.arrays, leaves, sums, batch)
+    cost = lowered.cost_analysis() or {}
     # XLA's CPU backend runs a convolution in a loop ten times slower than outside of one.
-    has_trap = jax.default_backend() == "cpu" and "stablehlo.convolution" in program.as_text()
+    has_trap = jax.default_backend() == "cpu" and "stablehlo.convolution" in lowered.as_text()
     return STEPS_PER_CALL if cost.get("flops", SMALL) < SMALL and not has_trap else 1
 
 

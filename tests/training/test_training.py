@@ -19,6 +19,7 @@ from lossjax import Objective, losses, training
 from lossjax.training import data as batches
 from lossjax.training import loop, means
 from lossjax.training.metrics import Metrics
+from lossjax.training.programs import program
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(22, 3)).astype("f")
@@ -100,7 +101,7 @@ def test_steps_per_call_is_judged_by_the_program(state):
     for start, x, y, want in cases:
         data = batches.Arrays("", batches.Batch(np.tile(x, (20, 1)), np.tile(y, (20, 1))), 16)
         leaves, tree = jax.tree.flatten(start)
-        one, _ = loop._compiled(tree, Objective("mse"), Metrics(), 1, ("loss",))
+        one = program(loop._one, Objective("mse"), Metrics(), tree, 1, ("loss",))
         assert loop._steps_per_call(one, leaves, means.zeros(1), data.first(), data, 20) == want
 
 

@@ -24,6 +24,7 @@ from lossjax.training import data as batches
 from lossjax.training import identity, loop, means
 from lossjax.training.interruption import interruptions
 from lossjax.training.metrics import Metrics
+from lossjax.training.programs import Program, program
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype("f")
 Y = (X @ np.array([[1.0], [-2.0], [0.5]])).astype("f")
@@ -120,20 +121,20 @@ def test_data_that_runs_out_brings_what_there_is():
 def test_a_step_that_fails_has_taken_the_state(monkeypatch):
     """What is left is the best one."""
 
-    def compiled(*given):
-        one, many = original(*given)
+    class Fails(Program):
+        def __init__(self, make, objective, metrics, tree, *choices, donated):
+            whole = program(make, objective, metrics, tree, *choices, donated=donated)
+            super().__init__(whole.jitted, whole.arrays)
+            self.tree = tree
 
-        def step(leaves, sums, batch):
-            if steps(jax.tree.unflatten(given[0], leaves)) == 6:
-                one(leaves, sums, batch)
+        def __call__(self, leaves, sums, batch):
+            fails = steps(jax.tree.unflatten(self.tree, leaves)) == 6
+            found = super().__call__(leaves, sums, batch)
+            if fails:
                 raise Broken("device")
-            return one(leaves, sums, batch)
+            return found
 
-        step.lower = one.lower
-        return step, many
-
-    original = loop._compiled
-    monkeypatch.setattr(loop, "_compiled", compiled)
+    monkeypatch.setattr(loop, "program", Fails)
     for stopping, left in (([], None), ([training.EarlyStopping("loss")], 4)):
         with pytest.raises(Broken) as raised:
             fit(stopping)
