@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "of the logits that are not made (default: 2048x32768)"
     add("--shape", type=options.shape, default=(2048, 32768), metavar="TOKENSxCLASSES", help=text)
-    add("--chunks", nargs="*", type=options.count, default=[64, 128, 256, 512], help="beside auto")
+    text = "tokens at a time, beside what auto chooses (default: 128 256 512 1024)"
+    add("--chunks", nargs="*", type=options.count, default=[128, 256, 512, 1024], help=text)
     text = "of two, for V: where memory is read (default: 12 18)"
     add("--powers", nargs=2, type=options.count, default=[12, 18], metavar=("M", "N"), help=text)
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the inputs")

@@ -17,6 +17,7 @@ from bench.record import FLOOR, OURS, Record, ratio
 # Each, and the number in the frame, from where on it is red: above, or below for a speed-up.
 LIMITS = {"floor": 2.5, "weighed": 1.15, "speedup": 1 / 1.05}
 LIMIT = 1.05  # of the floor of bytes
+DENSE = ("optax", "torch")  # make the logits of a large vocabulary
 ESTIMATES = "estimates by XLA's compiler, not measurements"
 Maker: TypeAlias = Callable[[pd.DataFrame, str, bool], Iterable[Table]]
 
@@ -83,8 +84,9 @@ def compared(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
     if len(lines):
         headers = lines["header"].unique()
         spread = (lines["high"] - lines["low"]) / lines["value"] / 2
-        texts = lines["text"] + (spread.map(" [dim]±{:.0%}[/dim]".format) if wide else "")
-        lines = lines.assign(wide=texts)
+        spread = spread.where(lines["samples"].str.len() > 1)  # nothing is known of one round's
+        spread = spread.map(" [dim]±{:.0%}[/dim]".format, na_action="ignore").fillna("")
+        lines = lines.assign(wide=lines["text"] + (spread if wide else ""))
         more = lines.pivot_table("wide", names, "header", "first", sort=False)
         cells = cells.join(more[headers])
         caption = "under a library: its time over lossjax's, above 1 where lossjax is faster"
@@ -185,16 +187,20 @@ def _program(row: pd.Series) -> str:
 
 
 def vocabulary(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
-    """Time and memory of everything that was timed; then memory over V."""
+    """Time and memory of everything that was timed, beside the dense forms; memory over V."""
     held = frame["megabytes"].map("{:.1f} MB, ".format) + frame["temp"].map(frames.share_text)
     frame = frame.assign(held=held.where(frame["temp"].notna(), "-"))
     timed = frame[frame["seconds"].notna()].set_index(["loss", "weights", "implementation"])
     if len(timed):
-        base = timed["samples"].iloc[0]
-        over = timed["samples"].map(lambda samples: f"{ratio(samples, base).median:.2f}")
-        cells = {"time": timed["seconds"].map(frames.seconds_text), "ratio": over}
+        cells = {"time": timed["seconds"].map(frames.seconds_text)}
+        taken = timed["samples"]
+        bases = taken.groupby("implementation").first().reindex([OURS, *DENSE]).dropna()
+        for name, base in bases.items():
+            over = [f"{ratio(samples, base).median:.2f}" for samples in taken]
+            cells[f"over\n{name}"] = pd.Series(over, taken.index)
         cells["temporary memory\nof the logits"] = timed["held"]
-        caption = "the ratio is to lossjax with its own choice of the chunk, round by round"
+        caption = "over: round by round; over lossjax with its own choice of the chunk, and over "
+        caption += "forms that make the logits; below 1 where the row is faster"
         yield grid(pd.DataFrame(cells), f"{title}; {timed['shape'].iloc[0]}", caption)
     first = frame.iloc[0]
     curve = frame[(frame["loss"] == first["loss"]) & (frame["weights"] == first["weights"])]

@@ -32,16 +32,16 @@ class Plot(NamedTuple):
     series in the lists above. `scale` is "log", or "symlog" for per cents, which may be 0.
     """
 
-    name: str
-    title: str
-    axis: str
     points: pd.DataFrame
     looks: Mapping[str, int]
     notes: Sequence[str]
     rows: Sequence[str]
     panels: Sequence[str]
-    scale: str
-    x_axis: str
+    name: str
+    title: str
+    axis: str
+    scale: str = "log"
+    x_axis: str = ""
 
 
 class Figure(NamedTuple):
@@ -53,18 +53,14 @@ class Figure(NamedTuple):
 
 
 def plotted(
-    name: str,
-    title: str,
-    axis: str,
     points: pd.DataFrame,
     looks: Mapping[str, int] | None = None,
     notes: Sequence[str] = (),
     form: Callable[[float], str] = ratio_text,
-    scale: str = "log",
-    x_axis: str = "",
     largest_first: bool = False,
+    **more: str,
 ) -> Plot:
-    """A point without a value is of a program that failed."""
+    """A point without a value is of a program that failed. `more` are what a plot is told."""
     points = points if "series" in points else points.rename(columns={"implementation": "series"})
     points = points.reindex(columns=["panel", "row", "series", *NUMBERS, "x", "remark"])
     texts = [_text(form, *line) for line in points[NUMBERS].itertuples(index=False)]
@@ -82,7 +78,7 @@ def plotted(
         mean = statistics.geometric_mean(values) if len(values) else 0
         order[row] = not mean, mean * (-1 if largest_first else 1), row
     rows, panels = sorted(order, key=lambda row: order[row]), [*points["panel"].unique()]
-    return Plot(name, title, axis, points, held, notes, rows, panels, scale, x_axis)
+    return Plot(points, held, notes, rows, panels, **more)
 
 
 def _text(form: Callable[[float], str], value: float, low: float, high: float) -> str:

@@ -105,7 +105,7 @@ def dots(
         points, notes = placed(some)
         if not points["device"].iloc[0]:  # programs for devices that are not here
             points["panel"] = points["target"] + ", " + points["panel"]
-        plot = plotted(*known, axis, points, notes=notes, **more)
+        plot = plotted(points, notes=notes, axis=axis, **known, **more)
         yield Figure(plot, table_of(plot))
 
 
@@ -115,7 +115,7 @@ def curves(
     """A plot for each weighting, dtype and device."""
     frame = frame[frame[number].notna()].sort_values(["panel", "x"], kind="stable")
     for some, known in _plots(frame, number, name, title, ALIKE):
-        plot = plotted(*known, axis, some, **more)
+        plot = plotted(some, axis=axis, **known, **more)
         # Neither nothing, which has no logarithm, nor one size is a curve.
         held = plot.points[plot.points["value"] > 0]
         held = held[held.groupby(["panel", "series"])["x"].transform("nunique") > 1]
@@ -124,7 +124,7 @@ def curves(
 
 def _plots(
     frame: pd.DataFrame, number: str, name: str, title: str, keys: list[str]
-) -> Iterator[tuple[pd.DataFrame, tuple[str, str]]]:
+) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
     """The points of each plot, its name among all that are made of `frame`, and its title."""
     frame = numbered(frame, number)
     devices = list(frame["device"].unique())
@@ -132,7 +132,7 @@ def _plots(
         words = {key: PLAIN.get(some[key].iloc[0], some[key].iloc[0]) for key in keys}
         words["device"] = str(devices.index(words["device"]) + 1) if len(devices) > 1 else ""
         slug = "-".join([name, *filter(None, words.values())])
-        yield some, (slug, f"{title}: {scope(some, keys)}")
+        yield some, {"name": slug, "title": f"{title}: {scope(some, keys)}"}
 
 
 def section(

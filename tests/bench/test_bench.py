@@ -417,6 +417,16 @@ def test_what_failed_is_shown(capsys, command):
         assert "torch cannot be used: no" in printed
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_one_round_has_no_spread(capsys, rounds):
+    rows = [
+        dataclasses.replace(ROW, implementation=name, values={"seconds": [1.5e-3, 2e-3][:rounds]})
+        for name in ("lossjax", "keras")
+    ]
+    tables.show(a_record(*rows))
+    assert ("±" in capsys.readouterr().out) == (rounds > 1)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
