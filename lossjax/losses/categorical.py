@@ -221,7 +221,7 @@ class SparseCategoricalCrossentropy(Loss):
     axis: int = static(default=-1, types=(int,), kw_only=True)
 
     def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
-        values = super().call(y_true, y_pred)
+        values = sparse_categorical_crossentropy(y_true, y_pred, **self.hyperparameters())
         if self.ignore_class is None:
             return values
         labels = check.labels("sparse_categorical_crossentropy", y_true)
