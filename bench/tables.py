@@ -85,8 +85,8 @@ def compared(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
         headers = lines["header"].unique()
         spread = (lines["high"] - lines["low"]) / lines["value"] / 2
         spread = spread.where(lines["samples"].str.len() > 1)  # nothing is known of one round's
-        spread = spread.map(" [dim]±{:.0%}[/dim]".format, na_action="ignore").fillna("")
-        lines = lines.assign(wide=lines["text"] + (spread if wide else ""))
+        spread = spread.map(" [dim]±{:.0%}[/dim]".format, na_action="ignore").astype(object)
+        lines = lines.assign(wide=lines["text"] + (spread.fillna("") if wide else ""))
         more = lines.pivot_table("wide", names, "header", "first", sort=False)
         cells = cells.join(more[headers])
         caption = "under a library: its time over lossjax's, above 1 where lossjax is faster"
