@@ -59,10 +59,14 @@ class Result(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Whole:
-    """The value of a term that only the whole batch has; `reason` says why."""
+    """The value of a term that only the whole batch has; `reason` says why.
+
+    It `pads` if a masked row has no part in it.
+    """
 
     value: Array
     reason: str = dataclasses.field(metadata={"static": True})
+    pads: bool = dataclasses.field(default=False, metadata={"static": True})
 
     def __add__(self, other: Any) -> "Whole":
         raise ValueError(f"the parts of a batch cannot be added up for this loss. {self.reason}")
@@ -123,6 +127,11 @@ class Totals:
     def mergeable(self) -> bool:
         """Whether totals of parts of a batch can be added up."""
         return not any(isinstance(part, Whole) for part in self.parts)
+
+    @property
+    def pads(self) -> bool:
+        """Whether rows of padding can be left without influence."""
+        return all(part.pads for part in self.parts if isinstance(part, Whole))
 
     def by_rows(self, count: Array | int) -> "Totals":
         """The same with terms that only a whole batch has as means over batches of `count` rows."""
@@ -487,15 +496,17 @@ def crossentropy(y_true: tuple[int, ...], y_pred: tuple[int, ...]) -> str:
 
 def loss_total(loss: Loss, inputs: Compared, rows: Array | None) -> Any:
     """The total of a loss, or its value where it is no sum over samples."""
+    pads = loss._declared.couples == "pairs"  # such a loss is told who counts
     try:
         return loss.total(*counted(loss, inputs, rows))
     except ValueError as error:
-        value = loss(*inputs)  # a mistake in the inputs is raised here again
+        # A mistake in the inputs is raised here again.
+        value = loss(*(counted(loss, inputs, rows) if pads else inputs))
         if value.ndim:
             raise
-        if rows is not None:
+        if rows is not None and not pads:
             raise ValueError(f"Objective: the batch cannot be padded. {error}") from error
-        return Whole(value, str(error))
+        return Whole(value, str(error), pads)
 
 
 def counted(loss: Loss, inputs: Compared, rows: Array | None) -> Any:

@@ -113,7 +113,7 @@ def prepared(
     look = program(_logs, objective, metrics)
     totals, scores, found, y_pred = jax.eval_shape(look, state, batches.first())
     batches.take(Truth(objective, y_pred))
-    if totals.mergeable and all(score.mergeable for score in scores.values()):
+    if totals.pads and all(score.pads for score in scores.values()):
         batches.pad()
     return sorted(found, key=lambda name: (name != "loss", name))
 

@@ -72,7 +72,8 @@ def fit(
     that an output does not have raise ValueError where something counts them: all labels are
     looked at once, of iterables in the first epoch, but for those on an accelerator.
     Rows of arrays are shuffled by `seed` and the number of the epoch; of iterables, nothing is.
-    A short batch is filled up with rows that have no influence, unless the loss couples samples.
+    A short batch is filled up with rows that have no influence, unless a term is one number for the
+    whole batch that knows no masks, as of a function that takes the mean over all samples.
     What was compiled for the objective, the metrics, the shapes and the mesh serves later runs of
     a state from the same `init`; numbers of a loss that are to change between them are arrays.
 

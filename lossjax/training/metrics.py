@@ -58,9 +58,9 @@ class Score:
         return Score(self.totals + other.totals, self.is_log)
 
     @property
-    def mergeable(self) -> bool:
-        """As `Totals.mergeable`."""
-        return self.totals.mergeable
+    def pads(self) -> bool:
+        """As `Totals.pads`."""
+        return self.totals.pads
 
     def by_rows(self, count: Array | int) -> "Score":
         """As `Totals.by_rows`."""

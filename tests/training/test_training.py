@@ -18,6 +18,7 @@ import lossjax
 from lossjax import Objective, losses, training
 from lossjax.training import data as batches
 from lossjax.training import loop, means
+from lossjax.training.evaluation import prepared
 from lossjax.training.metrics import Metrics
 from lossjax.training.programs import program
 
@@ -118,6 +119,23 @@ def test_evaluate_does_not_depend_on_the_batch_size(state):
         losses.Circle()(labels[s], state.model(X[s])) for s in np.split(np.arange(22), [8, 16])
     ]
     np.testing.assert_allclose(coupled["loss"], np.average(parts, weights=[8, 8, 6]), rtol=1e-5)
+
+
+def test_a_padded_batch_of_pairs_trains_as_what_is_in_it(state):
+    circle, labels = losses.Circle(gamma=2.0), np.arange(22) % 2
+    data = batches.Arrays("", batches.Batch(X, labels), 16)
+    prepared(data, state, Objective(circle), Metrics())
+    assert data.pads
+    end, history = training.fit(
+        state, circle, (X, labels), batch_size=16, shuffle=False, verbose=False
+    )
+    step, by_hand, found = training.make_step(circle), jax.tree.map(jnp.copy, state), []
+    for rows in np.split(np.arange(22), [16]):
+        by_hand, logs = step(by_hand, (X[rows], labels[rows]))
+        found.append(logs["loss"])
+    assert np.all(np.array(found) > 0)
+    chex.assert_trees_all_close(end.params, by_hand.params, rtol=1e-5)
+    np.testing.assert_allclose(history["loss"], [np.average(found, weights=[16, 6])], rtol=1e-5)
 
 
 def test_predict(state):
