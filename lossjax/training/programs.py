@@ -41,7 +41,11 @@ def program(
     arrays = [a for a, number in zip(leaves, numbers, strict=True) if number is None]
     places = tuple(1 + place for place in donated)
     # 1, 1.0 and True are equal, but they are written in other ways.
-    return Program(_jitted(make, structure, numbers, repr(numbers), choices, places), arrays)
+    key = make, structure, numbers, repr(numbers), choices, places
+    try:
+        return Program(_jitted(*key), arrays)
+    except (TypeError, ValueError):  # of a choice that does not compare: compiled each time
+        return Program(_jitted.__wrapped__(*key), arrays)
 
 
 @functools.lru_cache(maxsize=MOST)

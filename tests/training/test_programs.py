@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 from jax import numpy as jnp
 
+import lossjax
 from lossjax import Objective, losses, training
 from lossjax.training import loop, programs
 from lossjax.training.metrics import Metrics
@@ -120,3 +121,19 @@ def test_few_programs_are_kept():
     for weight in range(programs.MOST + 1):
         programs.program(loop._one, Objective("mse", weights=float(weight)), Metrics())
     assert programs._jitted.cache_info().currsize == programs.MOST
+
+
+class Table(losses.Loss):
+    """A choice that does not compare, as an array."""
+
+    table: object = lossjax.static(default=None)
+
+    def call(self, y_true, y_pred):
+        return jnp.mean(self.table[0] * (y_true - y_pred) ** 2, -1)
+
+
+def test_a_choice_that_does_not_compare_is_compiled_each_time(state):
+    wanted = training.evaluate(state, "mse", (X, Y))["loss"]
+    for factor in (1.0, 2.0):
+        _, history = training.fit(state, Table(np.array([factor, 0.0])), (X, Y), verbose=False)
+        np.testing.assert_allclose(history["loss"], factor * wanted, rtol=1e-6)  # of one step
