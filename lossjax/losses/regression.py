@@ -8,13 +8,14 @@ from lossjax.core.types import Array, Hyper, Input
 from lossjax.math.elementwise import (
     EPSILON,
     absolute,
+    finite,
     floored,
     huber_curve,
     log_of_cosh,
     mean,
     squared_log_ratio,
 )
-from lossjax.math.fusion import elementwise
+from lossjax.math.fusion import elementwise, partials
 
 __all__ = [
     "Huber",
@@ -223,12 +224,15 @@ def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5) -> Array:
     """
     y_true, y_pred = check.pair("quantile", y_true, y_pred, align=True)
     check.within("quantile", "level", level, "(0, 1)")
-    return mean(_pinball(y_true, y_pred, jnp.asarray(level, y_pred.dtype)), -1)
+    return mean(_pinball(y_true - y_pred, jnp.asarray(level, y_pred.dtype)), -1)
 
 
-@elementwise()
-def _pinball(t: Array, p: Array, level: Array) -> Array:
-    u = t - p
+# By the sign of u: the two products may both be flushed to 0.
+@partials(
+    lambda du, _, u, level: du * (level - 0.5 + 0.5 * jnp.sign(u)),
+    lambda dlevel, _, u, level: dlevel * finite(u),
+)
+def _pinball(u: Array, level: Array) -> Array:
     return jnp.maximum(level * u, (level - 1) * u)
 
 
