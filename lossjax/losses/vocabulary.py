@@ -40,6 +40,7 @@ class LinearCrossEntropy(Loss):
     kernel_layout: str = static(default="dv", types=(str,))
     chunk: int | str = static(default="auto", types=(int, str))
     compact: bool = static(default=False)
+    compute_dtype: str | None = static(default=None, types=(str, NoneType))
     accumulate_dtype: str | None = static(default=None, types=(str, NoneType))
     implementation: str = static(default="auto", types=(str,))
     axis_name: str | None = static(default=None, types=(str, NoneType))

@@ -113,6 +113,30 @@ def test_bfloat16_accumulates_in_float32():
     close(jax.tree.map(lambda x: x.astype(jnp.float32), grad), wanted[1], 1e-2)
 
 
+@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "none"])
+def test_compute_dtype(reduction):
+    """As the dense form of what bfloat16 rounds; only the slopes of the logits are rounded too."""
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64)
+        at = some(data, "hidden", "kernel")
+        at["hidden"] = at["hidden"].astype(jnp.bfloat16)
+
+        def run(fn, at, **options):
+            out = fn(data["labels"], **at, reduction=reduction, **options)
+            return jnp.vdot(out, jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape))
+
+        options = {"compute_dtype": "bfloat16", "accumulate_dtype": "float64", "chunk": 5}
+        ours = functools.partial(run, lossjax.linear_cross_entropy, **options)
+        value, grad = compiled(jax.value_and_grad(ours), at)
+        exact = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float64), at)
+        want, slopes = compiled(jax.value_and_grad(functools.partial(run, dense)), exact)
+        close(value, want, 1e-12)
+        assert (grad["hidden"].dtype, grad["kernel"].dtype) == (jnp.bfloat16, jnp.float64)
+        close(jax.tree.map(lambda x: x.astype(jnp.float64), grad), slopes, 1e-2)
+        rounded = grad["kernel"].astype(jnp.bfloat16).astype(jnp.float64)
+        assert (rounded != grad["kernel"]).any()
+
+
 def test_a_label_out_of_range_is_silent_under_jit_alone():
     data = draw()
     labels = data["labels"].at[3].set(99)

@@ -14,10 +14,10 @@ from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
     Options,
-    compute_dtype,
     evaluate,
     make_batch,
     on_each_platform,
+    sum_dtype,
 )
 from lossjax.kernels.chunked_linear._mesh import automatic, vary_as, varying
 from lossjax.kernels.chunked_linear._plan import make_plan
@@ -40,6 +40,7 @@ def chunked_linear(
     kernel_layout: str = "dv",
     chunk: int | str = "auto",
     compact: bool = False,
+    compute_dtype: Any = None,
     accumulate_dtype: Any = None,
     implementation: str = "auto",
     axis_name: str | None = None,
@@ -70,8 +71,11 @@ def chunked_linear(
     arrays of logits as `per_token_loss` keeps. These are tokens a device: where `jit` spreads
     them over devices, say over how many in `token_shards` (outside of `jit` and on explicit
     mesh axes it is known).
-    Narrow inputs (bfloat16) are multiplied as they are; logits, values and all sums are in
-    `accumulate_dtype`, by default float32, or float64 for float64 inputs.
+    Hidden states and kernel are multiplied in `compute_dtype`, by default that of the wider of
+    the two: bfloat16 states and a float32 kernel multiply in float32 unless "bfloat16" is asked
+    for. Logits, values and all sums are in `accumulate_dtype`, by default float32, or float64
+    where the products are. Gradients have the dtypes of the arguments, and what is summed is not
+    rounded before.
 
     Inside `shard_map`, `axis_name` is the axis over which V is sharded in kernel and bias; labels
     count over the whole vocabulary, and `per_token_loss` sums over the axis by itself, as those
@@ -92,6 +96,7 @@ def chunked_linear(
         kernel_layout,
         chunk,
         compact,
+        compute_dtype,
         accumulate_dtype,
         implementation,
         axis_name,
@@ -132,7 +137,7 @@ def _converted(
         zeros = jnp.zeros((tokens, *y.shape[len(batch.shape) :]), y.dtype)
         return like(zeros, y, *(others if jnp.issubdtype(y.dtype, jnp.floating) else ()))
 
-    logits = jnp.zeros((tokens, batch.columns(opt)), compute_dtype(WHERE, batch, opt))
+    logits = jnp.zeros((tokens, batch.columns(opt)), sum_dtype(WHERE, batch, opt))
     logits = like(logits, batch.hidden, batch.kernel, batch.bias, *others)
     one = jax.tree.map(chunk, batch.y_true), logits
     fn, consts = jax.closure_convert(per_token_loss, *one)

@@ -30,6 +30,7 @@ class Options:
     kernel_layout: str = "dv"
     chunk: int | str = "auto"
     compact: bool = False
+    compute_dtype: Any = None
     accumulate_dtype: Any = None
     implementation: str = "auto"
     axis_name: str | None = None
@@ -98,23 +99,29 @@ def make_batch(
     )
     bias = None if bias is None else check.float_array(where, "bias", bias)
     check.projection(where, hidden.shape, kernel.shape, opt.kernel_layout, bias)
-    with jax.numpy_dtype_promotion("standard"):
-        common = jnp.promote_types(hidden.dtype, kernel.dtype)
     if weight is not None:
         weight = check.array(where, "sample_weight", weight)
     if mask is not None:
         mask = check.array(where, "mask", mask).astype(bool)
-    return Batch(y_true, hidden.astype(common), kernel.astype(common), bias, weight, mask)
+    return Batch(y_true, hidden, kernel, bias, weight, mask)
 
 
 def classes(batch: Batch, opt: Options) -> int:
     return batch.columns(opt) * (1 if opt.axis_name is None else jax.lax.axis_size(opt.axis_name))
 
 
-def compute_dtype(where: str, batch: Batch, opt: Options) -> Any:
+def sum_dtype(where: str, batch: Batch, opt: Options) -> Any:
     if opt.accumulate_dtype is not None:
         return jnp.dtype(check.float_dtype(where, opt.accumulate_dtype))
-    return jnp.float64 if batch.hidden.dtype == jnp.float64 else jnp.float32
+    return jnp.float64 if product_dtype(where, batch, opt) == jnp.float64 else jnp.float32
+
+
+def product_dtype(where: str, batch: Batch, opt: Options) -> Any:
+    """In which hidden states and kernel are multiplied."""
+    if opt.compute_dtype is not None:
+        return jnp.dtype(check.float_dtype(where, opt.compute_dtype))
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(batch.hidden.dtype, batch.kernel.dtype)
 
 
 def on_each_platform(where: str, batch: Batch, opt: Options, run: Callable[[Options], Any]) -> Any:
@@ -125,7 +132,7 @@ def on_each_platform(where: str, batch: Batch, opt: Options, run: Callable[[Opti
     if opt.chunk != "auto":
         return run(opt)
     tokens, features = math.prod(batch.shape), batch.hidden.shape[-1]
-    itemsize = jnp.dtype(compute_dtype(where, batch, opt)).itemsize
+    itemsize = jnp.dtype(sum_dtype(where, batch, opt)).itemsize
     given = opt.memory, features, batch.columns(opt), itemsize
     shards = opt.token_shards or 1
     on_cpu, elsewhere = (
@@ -180,12 +187,13 @@ def _engine(
 ) -> tuple[Spec, Operands, Array | None]:
     tokens = math.prod(batch.shape)
     plan = make_plan(tokens, opt.chunk)
-    dtype = compute_dtype(where, batch, opt)
+    dtype = sum_dtype(where, batch, opt)
     mask = batch.mask
     if batch.trim and mask is None:
         mask = jnp.ones((), bool)
     live = _spread(where, batch, mask, False)
-    spec = Spec(fn, plan, opt.kernel_layout == "vd", dtype, opt.axis_name, opt.compact)
+    factors = product_dtype(where, batch, opt)
+    spec = Spec(fn, plan, opt.kernel_layout == "vd", factors, dtype, opt.axis_name, opt.compact)
     ops = Operands(
         hidden=batch.hidden.reshape(tokens, batch.hidden.shape[-1]),
         kernel=batch.kernel,

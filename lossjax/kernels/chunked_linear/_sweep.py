@@ -38,6 +38,7 @@ class Spec(NamedTuple):
     fn: Callable[..., tuple[Array, Any]]  # (y_true, logits, *consts) -> values, other values
     plan: Plan
     vocabulary_first: bool  # the kernel is (V, D)
+    factors: Any  # the dtype of what is multiplied
     dtype: Any  # of logits, values and sums
     axis_name: str | None
     skip: bool  # pass over chunks without a live token
@@ -65,10 +66,15 @@ def _chunk(spec: Spec, ops: Operands, step: Array) -> Operands:
     fresh = spec.plan.fresh(step)
     if factor is not None and fresh is not None:
         factor = jnp.where(fresh, factor, 0)
-    hidden = tame(take(ops.hidden))
+    hidden = tame(take(ops.hidden)).astype(spec.factors)
     return ops._replace(
         hidden=hidden, y_true=jax.tree.map(tame, y_true), factor=factor, live=live, weighed=weighed
     )
+
+
+def _narrowed(spec: Spec, ops: Operands) -> Operands:
+    """With the kernel as it is multiplied; done within, so that its gradient is not rounded."""
+    return ops._replace(kernel=ops.kernel.astype(spec.factors))
 
 
 def _logits(spec: Spec, part: Operands) -> Array:
@@ -115,7 +121,7 @@ def rows(spec: Spec, ops: Operands) -> tuple[Any, Any]:
 
     @jax.checkpoint
     def one(ops: Operands, step: Array) -> Any:
-        part = _chunk(spec, ops, step)
+        part = _chunk(spec, _narrowed(spec, ops), step)
         return _values(spec, part, _logits(spec, part), part.y_true, part.consts)
 
     start = _whole_rows(spec, jax.eval_shape(one, ops, 0))
@@ -125,6 +131,7 @@ def rows(spec: Spec, ops: Operands) -> tuple[Any, Any]:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def total(spec: Spec, ops: Operands) -> tuple[Array, Any]:
     """Σ factor * value, and the other values of all tokens."""
+    ops = _narrowed(spec, ops)
 
     def one(step: Array) -> tuple[Array, Any]:
         part = _chunk(spec, ops, step)
@@ -165,8 +172,9 @@ def _sweep(spec: Spec, wanted: Operands, ops: Operands) -> tuple[Any, list[Array
 
     Where the vocabulary is sharded each device finds its part of the gradients.
     """
+    ops = _narrowed(spec, ops)
     # A single token's gradient underflows in float16; one of the largest weight, 1, does not.
-    half = ops.hidden.dtype == jnp.float16
+    half = spec.factors == jnp.float16
     unit = _largest(ops.factor) if half else jnp.ones((), ops.factor.dtype)
     share = _mesh.share(spec.axis_name)
 

@@ -53,6 +53,7 @@ def linear_cross_entropy(
     kernel_layout: str = "dv",
     chunk: int | str = "auto",
     compact: bool = False,
+    compute_dtype: Any = None,
     accumulate_dtype: Any = None,
     implementation: str = "auto",
     axis_name: str | None = None,
@@ -66,9 +67,9 @@ def linear_cross_entropy(
     classes `sparse_categorical_crossentropy` is simpler.
 
     The logits (tokens, V) never exist: see `lossjax.chunked_linear` for how, for the meaning of
-    `kernel_layout`, `chunk`, `compact`, `accumulate_dtype`, `implementation`, `axis_name`,
-    `memory` and `token_shards`, and for derivatives: of every order, of all floats among the
-    arguments. Values in nats.
+    `kernel_layout`, `chunk`, `compact`, `compute_dtype`, `accumulate_dtype`, `implementation`,
+    `axis_name`, `memory` and `token_shards`, and for derivatives: of every order, of all floats
+    among the arguments. Values in nats.
 
     Shapes: hidden (..., D), kernel (D, V), bias (V,), y_true integers (...) or targets (..., V),
     which are not normalised. Options:
@@ -101,6 +102,7 @@ def linear_cross_entropy(
         kernel_layout,
         chunk,
         compact,
+        compute_dtype,
         accumulate_dtype,
         implementation,
         axis_name,

@@ -15,8 +15,8 @@ from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
     Options,
     classes,
-    compute_dtype,
     make_batch,
+    sum_dtype,
 )
 
 WHERE = "linear_cross_entropy"
@@ -62,7 +62,7 @@ def prepare(
         own = ~check.is_among(batch.values_of(batch.y_true), ignore_class)
         mask = own if batch.mask is None else check.joint_mask(WHERE, batch.mask, own)
         batch = batch._replace(mask=mask)
-    dtype = compute_dtype(WHERE, batch, opt)
+    dtype = sum_dtype(WHERE, batch, opt)
     if not _is_off(class_weight, (1.0,)):
         batch = _class_weighed(batch, class_weight, number, dtype, opt)
     named = dict(zip(HYPERS, hypers, strict=True))
