@@ -74,8 +74,11 @@ def chunked_linear(
     Hidden states and kernel are multiplied in `compute_dtype`, by default that of the wider of
     the two: bfloat16 states and a float32 kernel multiply in float32 unless "bfloat16" is asked
     for. Logits, values and all sums are in `accumulate_dtype`, by default float32, or float64
-    where the products are. Gradients have the dtypes of the arguments, and what is summed is not
-    rounded before.
+    where the products are. Gradients have the dtypes of the arguments; the kernel's is summed
+    before it is rounded, but for reduction "none", chunk by chunk.
+    Not under `jax.vmap` over sequences with one kernel, which holds a gradient of the kernel for
+    each of them: hidden states (B, S, D) are taken as they are, and reduction "none" gives what
+    is to be reduced a sequence.
 
     Inside `shard_map`, `axis_name` is the axis over which V is sharded in kernel and bias; labels
     count over the whole vocabulary, and `per_token_loss` sums over the axis by itself, as those
