@@ -8,14 +8,13 @@ from lossjax.core.types import Array, Hyper, Input
 from lossjax.math.elementwise import (
     EPSILON,
     absolute,
-    finite,
     floored,
     huber_curve,
     log_of_cosh,
     mean,
     squared_log_ratio,
 )
-from lossjax.math.fusion import elementwise, partials
+from lossjax.math.fusion import elementwise
 
 __all__ = [
     "Huber",
@@ -224,16 +223,13 @@ def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5) -> Array:
     """
     y_true, y_pred = check.pair("quantile", y_true, y_pred, align=True)
     check.within("quantile", "level", level, "(0, 1)")
-    return mean(_pinball(y_true - y_pred, jnp.asarray(level, y_pred.dtype)), -1)
+    return mean(_pinball(y_true, y_pred, jnp.asarray(level, y_pred.dtype)), -1)
 
 
-# By the sign of u: the two products may both be flushed to 0.
-@partials(
-    lambda du, _, u, level: du * (level - 0.5 + 0.5 * jnp.sign(u)),
-    lambda dlevel, _, u, level: dlevel * finite(u),
-)
-def _pinball(u: Array, level: Array) -> Array:
-    return jnp.maximum(level * u, (level - 1) * u)
+@elementwise()
+def _pinball(t: Array, p: Array, level: Array) -> Array:
+    # Not the larger of two products: where both are flushed to 0 it has another slope.
+    return level * floored(0.0, t - p) + (1 - level) * floored(0.0, p - t)
 
 
 class Quantile(Loss):

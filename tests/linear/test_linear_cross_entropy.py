@@ -207,7 +207,8 @@ def test_memory(tokens, classes, memory):
     options = {} if memory is None else {"memory": int(memory)}
     program = gradients(tokens, 512, classes, **options).lower().compile()
     found = program.memory_analysis().temp_size_in_bytes
-    most = 4 * 512 * classes if memory is None else 1.05 * memory
+    # Beside what is asked for, one array of the size of the hidden states.
+    most = 4 * 512 * classes if memory is None else memory + 4 * tokens * 512
     assert most / 2 < found <= most
     if tokens == 8192:
         assert found <= 4 * tokens * classes / 16
