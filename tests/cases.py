@@ -104,17 +104,21 @@ def quick(params: Any, chosen: Callable[[Any], bool]) -> list[Any]:
     return [pytest.param(p, marks=() if chosen(p) else pytest.mark.thorough) for p in params]
 
 
-def ends(variants: Any) -> list[Any]:
+def ends(variants: Any, kept: tuple[int, ...] = (0, -1)) -> list[Any]:
     """As parameters: the first and the last of `configs` of a loss, the others where time is."""
     return [
         pytest.param(
-            *variant,
-            marks=()
-            if variant[1] in (variant[0].configs[0], variant[0].configs[-1])
-            else pytest.mark.thorough,
+            case,
+            config,
+            marks=() if config in [case.configs[i] for i in kept] else pytest.mark.thorough,
         )
-        for variant in variants
+        for case, config in variants
     ]
+
+
+def lasts(variants: Any) -> list[Any]:
+    """As `ends`, of the last alone."""
+    return ends(variants, (-1,))
 
 
 def each_domain(rows: Any) -> list[Any]:

@@ -19,14 +19,20 @@ def ids(variant, name):
     return "-".join([*map(variant_id, variant.values), name])
 
 
-@pytest.mark.parametrize(
-    ("index", "name"),
-    [
-        pytest.param(i, name, id=ids(variant, name), marks=variant.marks)
-        for i, variant in enumerate(ends(VARIANTS))
-        for name in PROPERTIES
-    ],
-)
+ONCE = ("couples", "transformations", "leaves")  # of a loss, where time is short
+
+
+def properties():
+    for i, variant in enumerate(ends(VARIANTS)):
+        case, config = variant.values
+        is_last = config == case.configs[-1]
+        for name in PROPERTIES:
+            short = variant.marks or (name in ONCE and not is_last)
+            marks = pytest.mark.thorough if short else ()
+            yield pytest.param(i, name, id=ids(variant, name), marks=marks)
+
+
+@pytest.mark.parametrize(("index", "name"), list(properties()))
 def test_property(index, name):
     suite(index).check(name)
     assert name in PROPERTIES

@@ -144,7 +144,10 @@ SIZES = [  # tokens, features, classes, chunk
 ]
 
 
-@pytest.mark.parametrize(("tokens", "features", "classes", "chunk"), SIZES)
+@pytest.mark.parametrize(
+    ("tokens", "features", "classes", "chunk"),
+    [pytest.param(*s, marks=() if s in SIZES[::2] else pytest.mark.thorough) for s in SIZES],
+)
 @pytest.mark.parametrize("name", quick(["everything", "targets"], "targets".__eq__))
 def test_sizes_that_nothing_divides(name, tokens, features, classes, chunk):
     data = draw(0, tokens, features, classes)
@@ -175,7 +178,7 @@ def widened(x):
     return x.astype(np.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
-@pytest.mark.parametrize("name", ["everything", "none"])
+@pytest.mark.parametrize("name", quick(["everything", "none"], "everything".__eq__))
 def test_vmap_and_jacfwd(name):
     with jax.enable_x64(True):
         data = draw(dtype=np.float64)
