@@ -105,7 +105,7 @@ def quick(params: Any, chosen: Callable[[Any], bool]) -> list[Any]:
 
 
 def ends(variants: Any, kept: tuple[int, ...] = (0, -1)) -> list[Any]:
-    """As parameters: the first and the last of `configs` of a loss, the others where time is."""
+    """As parameters: of a loss the first and last of `configs`, or `kept`; others where time is."""
     return [
         pytest.param(
             case,
@@ -114,11 +114,6 @@ def ends(variants: Any, kept: tuple[int, ...] = (0, -1)) -> list[Any]:
         )
         for case, config in variants
     ]
-
-
-def lasts(variants: Any) -> list[Any]:
-    """As `ends`, of the last alone."""
-    return ends(variants, (-1,))
 
 
 def each_domain(rows: Any) -> list[Any]:

@@ -493,14 +493,6 @@ def chunk(where: str, value: Any) -> None:
         )
 
 
-def positive(where: str, name: str, value: Any, of: str) -> None:
-    """None, or a whole number from 1 on."""
-    if value is not None and not (_is_whole(value) and value > 0):
-        raise ValueError(
-            f"{where}: {name} must be None or a positive number of {of}, got {shown(value)}."
-        )
-
-
 def axis_name(where: str, value: Any) -> None:
     """None, or one or several axes of the `shard_map` that is being traced."""
     try:

@@ -106,7 +106,6 @@ class Loss:
         check.coupling(cls, cls._declared.couples, fn if fn and cls.call is Loss.call else cls.call)
         names = [cls.__name__, *stated.get("aliases", ())]
         if "fn" in stated:
-            fn = stated["fn"]
             if fn.__module__ == cls.__module__:
                 names.append(fn.__name__)
             cls.__doc__ = cls.__doc__ or fn.__doc__  # before dataclass() fills it in

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from lossjax import losses
+from lossjax.testing.suite import QUICK
 
 LIBRARIES = ("keras_tensorflow", "tf_keras")
 KERAS, KERAS_2 = LIBRARIES
@@ -26,9 +27,6 @@ RTOL = 1e-5
 ATOL = 1e-6
 # A special point is one sample: nothing cancels, and 1.19e-7 is not 0.
 SPECIAL_ATOL = 1e-9
-
-# Small programs that run once: this takes a quarter off the time to compile them.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 class Difference(NamedTuple):

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 import lossjax
 from cases import quick
+from lossjax.testing.suite import QUICK
 
 N, D, V = 13, 4, 37
 
@@ -117,8 +118,7 @@ def derivatives(f, at, tangent):
 
 def compiled(f, *args):
     """`f(*args)` from a program that was made quickly."""
-    quick = {"xla_llvm_disable_expensive_passes": True, "xla_backend_optimization_level": 0}
-    return jax.jit(f).lower(*args).compile(compiler_options=quick)(*args)
+    return jax.jit(f).lower(*args).compile(compiler_options=QUICK)(*args)
 
 
 @pytest.mark.parametrize("name", quick(CASES, "everything".__eq__))

@@ -310,6 +310,8 @@ Z = np.zeros
 LABELS, HIDDEN, KERNEL = Z(3, int), Z((3, 2)), Z((2, 5))
 BAD = [
     ((Z(3), HIDDEN, KERNEL), {}, TypeError, r"y_true must hold integers, .*astype\(int\)"),
+    ((LABELS, HIDDEN, KERNEL), {"token_shards": 0}, ValueError, "token_shards must be a whole num"),
+    ((LABELS, HIDDEN, KERNEL), {"memory": "1 GB"}, TypeError, "memory must be a whole number of"),
     ((Z((3, 4)), HIDDEN, KERNEL), {}, ValueError, r"must have shape \(3, 5\), got \(3, 4\)"),
     ((LABELS, Z((3, 5)), KERNEL), {}, ValueError, r'kernel_layout="vd"'),
     ((LABELS, Z((3, 4)), KERNEL), {}, ValueError, r"with the D = 2 of kernel"),

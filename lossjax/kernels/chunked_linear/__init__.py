@@ -10,7 +10,6 @@ from jax import numpy as jnp
 
 from lossjax.core import check
 from lossjax.core.types import Array, Input, Reduction
-from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._evaluate import (
     Batch,
     Options,
@@ -104,8 +103,8 @@ def chunked_linear(
         implementation,
         axis_name,
         memory,
-        token_shards or _mesh.token_shards(hidden),
-    )
+        token_shards,
+    ).spread_as(hidden)
 
     def run(y_true: Any, *arrays: Any) -> Any:
         y_true = jax.tree.map(lambda y: check.array(WHERE, "y_true", y), y_true)

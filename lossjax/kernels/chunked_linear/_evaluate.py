@@ -37,6 +37,12 @@ class Options:
     memory: int | None = None
     token_shards: int | None = None
 
+    def spread_as(self, hidden: Any) -> "Options":
+        """With the devices over which the tokens are spread, where the caller does not say."""
+        if self.token_shards is not None:
+            return self
+        return dataclasses.replace(self, token_shards=_mesh.token_shards(hidden))
+
 
 class Batch(NamedTuple):
     """Tokens of any shape (...): hidden (..., D), everything else as the caller gave it.
@@ -90,8 +96,9 @@ def make_batch(
     check.choice(where, "kernel_layout", opt.kernel_layout, ("dv", "vd"))
     check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
     check.chunk(where, opt.chunk)
-    check.positive(where, "memory", opt.memory, "bytes")
-    check.positive(where, "token_shards", opt.token_shards, "devices")
+    for name, number in (("memory", opt.memory), ("token_shards", opt.token_shards)):
+        if number is not None:
+            check.whole(where, name, number, 1)
     check.axis_name(where, opt.axis_name)
     hidden, kernel = (
         check.float_array(where, "hidden", hidden),

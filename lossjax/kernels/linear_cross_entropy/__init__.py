@@ -4,7 +4,6 @@ import functools
 from typing import Any, NamedTuple
 
 from lossjax.core.types import Array, Hyper, Ignored, Input, Reduction
-from lossjax.kernels.chunked_linear import _mesh
 from lossjax.kernels.chunked_linear._evaluate import (
     Options,
     evaluate,
@@ -107,8 +106,8 @@ def linear_cross_entropy(
         implementation,
         axis_name,
         memory,
-        token_shards or _mesh.token_shards(hidden),
-    )
+        token_shards,
+    ).spread_as(hidden)
 
     def run(*arrays: Any) -> Any:
         batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
@@ -139,8 +138,7 @@ def linear_cross_entropy_total(
     """
     weights = tuple(options.pop(name) for name in WEIGHTS)
     hypers = tuple(options.pop(name) for name in HYPERS)
-    options["token_shards"] = options["token_shards"] or _mesh.token_shards(hidden)
-    opt = Options(**options)
+    opt = Options(**options).spread_as(hidden)
 
     def run(*arrays: Any) -> Any:
         batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
