@@ -4,7 +4,7 @@ import numpy as np
 from mpmath import mp
 
 from cases import Case
-from exact import largest, probabilities, row_largest, smooth
+from exact import as_list, largest, probabilities, row_largest, smooth
 from lossjax import losses
 from samples import magnitudes, unit_interval
 
@@ -20,7 +20,7 @@ def categorical_crossentropy(t, p, from_logits=False, label_smoothing=0.0, axis=
 def categorical_focal_crossentropy(
     t, p, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0
 ):
-    alpha = alpha if isinstance(alpha, list) else [alpha] * len(t)
+    alpha = as_list(alpha, len(t))
     t, q = smooth(t, label_smoothing, len(t)), probabilities(p, from_logits)
     terms = zip(alpha, t, q, strict=True)
     return -mp.fsum(c * (1 - b) ** gamma * a * mp.log(b) for c, a, b in terms if a)
