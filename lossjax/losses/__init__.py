@@ -6,6 +6,7 @@ from lossjax.core.config import serialize as serialize
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
+from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
