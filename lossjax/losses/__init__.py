@@ -9,6 +9,7 @@ from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
+from lossjax.losses.imbalance import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.segmentation import *  # noqa: F403
