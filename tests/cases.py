@@ -18,6 +18,22 @@ SAME_NAME = "same name"
 
 
 @dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """A call of another library that is `times` the mean of the loss with the arguments `config`.
+
+    `call` is written as its users write it, an expression of `y_true` and `y_pred` that gives one
+    number; tests/elsewhere/generate.py evaluates it on arrays of that library, in float64.
+    """
+
+    library: str  # as it is installed
+    call: str
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    _: dataclasses.KW_ONLY
+    times: float = 1.0
+    note: str = ""  # what else a reader of docs/elsewhere.md should know
+
+
+@dataclasses.dataclass(frozen=True)
 class Case:
     """`configs` are constructor arguments to try; all else has a default."""
 
@@ -46,6 +62,7 @@ class Case:
     # in percent of y_pred; None: it is not looked at.
     residuals: int | None = None
     extra: float | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
     # Logits -> y_pred, where that is more than one array.
     packed: Callable[[Any], Any] | None = None
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, errors, mean
 from lossjax import losses
 
@@ -46,6 +46,12 @@ CASES = (
         losses.MeanSquaredError,
         exact=mean_squared_error,
         ulps=(2, 1),  # the rounded error, squared
+        elsewhere=(
+            Elsewhere("torch", "F.mse_loss(y_pred, y_true)"),
+            Elsewhere("optax", "optax.losses.squared_error(y_pred, y_true).mean()"),
+            Elsewhere("optax", "optax.losses.l2_loss(y_pred, y_true).mean()", times=0.5),
+            Elsewhere("scikit-learn", "sklearn.metrics.mean_squared_error(y_true, y_pred)"),
+        ),
         residuals=1,
         extra=2,
     ),
@@ -53,6 +59,10 @@ CASES = (
         losses.MeanAbsoluteError,
         exact=mean_absolute_error,
         ulps=(1, 1),
+        elsewhere=(
+            Elsewhere("torch", "F.l1_loss(y_pred, y_true)"),
+            Elsewhere("scikit-learn", "sklearn.metrics.mean_absolute_error(y_true, y_pred)"),
+        ),
         residuals=1,
         extra=2,
     ),
@@ -76,6 +86,14 @@ CASES = (
         measured=({"delta": 1e-3},),
         exact=huber,
         ulps=(3, 1),
+        elsewhere=(
+            Elsewhere("torch", "F.huber_loss(y_pred, y_true, delta=0.5)", {"delta": 0.5}),
+            Elsewhere(
+                "optax",
+                "optax.losses.huber_loss(y_pred, y_true, delta=0.5).mean()",
+                {"delta": 0.5},
+            ),
+        ),
         lost_by_keras=("delta",),
         residuals=1,
         extra=2,
@@ -83,11 +101,26 @@ CASES = (
     Case(
         losses.LogCosh,
         exact=log_cosh,
+        elsewhere=(Elsewhere("optax", "optax.losses.log_cosh(y_pred, y_true).mean()"),),
         ulps=(16, 8),  # XLA's expm1 and tanh on CPU have 4 ulps; expm1 is squared
         residuals=1,
         extra=2,
     ),
-    Case(losses.Quantile, ({}, {"level": 0.9}), exact=quantile, ulps=(2, 1), residuals=1, extra=2),
+    Case(
+        losses.Quantile,
+        ({}, {"level": 0.9}),
+        exact=quantile,
+        ulps=(2, 1),
+        residuals=1,
+        extra=2,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.mean_pinball_loss(y_true, y_pred, alpha=0.9)",
+                {"level": 0.9},
+            ),
+        ),
+    ),
 )
 
 
