@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from cases import VARIANTS, ends, variant_id
+from cases import DEEP, VARIANTS, ends, variant_id
 from lossjax.testing.suite import PROPERTIES, Suite
 
 
@@ -20,6 +20,7 @@ def ids(variant, name):
 
 
 ONCE = ("couples", "transformations", "leaves")  # of a loss, where time is short
+KIN = ("as_given", "totals", "transformations")  # what the kin answer for
 
 
 def properties():
@@ -27,8 +28,10 @@ def properties():
         case, config = variant.values
         is_last = config == case.configs[-1]
         for name in PROPERTIES:
-            short = variant.marks or (name in ONCE and not is_last)
-            marks = pytest.mark.thorough if short else ()
+            if case not in DEEP and name in KIN and not is_last:
+                continue
+            short = (name in ONCE and not is_last) or (name in KIN and case not in DEEP)
+            marks = pytest.mark.thorough if variant.marks or short else ()
             yield pytest.param(i, name, id=ids(variant, name), marks=marks)
 
 

@@ -111,6 +111,7 @@ CASES = (
         ({}, {"level": 0.9}),
         exact=quantile,
         ulps=(2, 1),
+        keras=None,
         residuals=1,
         extra=2,
         elsewhere=(
