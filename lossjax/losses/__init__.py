@@ -1,5 +1,7 @@
 """Every loss, as class and as function: the names, arguments and meaning of `keras.losses`."""
 
+from lossjax.core.combined import On as On
+from lossjax.core.combined import WeightedSum as WeightedSum
 from lossjax.core.config import deserialize as deserialize
 from lossjax.core.config import get as get
 from lossjax.core.config import serialize as serialize
