@@ -601,6 +601,20 @@ def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
     )
 
 
+def one_class_a_token(where: str, y_true: Any, tokens: tuple[int, ...]) -> None:
+    """`y_true` is one array of integers of the shape of the tokens."""
+    if not is_array(y_true):
+        got = type(y_true).__name__
+    elif y_true.shape == tokens and jnp.issubdtype(y_true.dtype, jnp.integer):
+        return
+    else:
+        got = f"{y_true.dtype} of shape {y_true.shape}"
+    raise ValueError(
+        f"{where}: ignore_class needs class numbers for y_true, integers of shape {tokens}, got "
+        f"{got}. Leave tokens out with mask."
+    )
+
+
 def labels_or_targets(where: str, y_true: Array, tokens: tuple[int, ...], classes: int) -> None:
     """Integers of the shape of the tokens, or floats with a last axis of all classes."""
     floating = jnp.issubdtype(y_true.dtype, jnp.floating)

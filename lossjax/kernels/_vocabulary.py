@@ -35,6 +35,14 @@ def classes(z: Array, axis_name: Name) -> Array:
     return here if axis_name is None else here + jax.lax.axis_index(axis_name) * z.shape[-1]
 
 
+def capped(z: Array, cap: Array) -> Array:
+    """c tanh(z / c)."""
+    # inf * tanh(z / inf) would be NaN.
+    is_finite = jnp.isfinite(cap)
+    c = jnp.where(is_finite, cap, 1)
+    return jnp.where(is_finite, c * jnp.tanh(z / c), z)
+
+
 def largest(z: Array, axis_name: Name) -> Array:
     """The maximum, with a last axis of 1; has no derivative."""
     m = jnp.max(z, -1, keepdims=True, initial=-jnp.inf)

@@ -170,13 +170,14 @@ def with_terms():
 def per_token_losses():
     """All in one program: the engine with losses that sum over the vocabulary by themselves."""
     labels, floats = draw()
-    at = {k: floats[k] for k in ("hidden", "kernel", "targets", "temperature")}
+    at = {k: floats[k] for k in ("hidden", "kernel", "targets", "temperature", "soft_cap")}
 
     def losses(labels, floats, axis_name=None):
         apply = functools.partial(
             lossjax.chunked_linear,
             hidden=floats["hidden"],
             kernel=floats["kernel"],
+            soft_cap=floats["soft_cap"],
             axis_name=axis_name,
             chunk=3,
         )

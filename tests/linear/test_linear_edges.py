@@ -163,6 +163,37 @@ def test_shift():
         close(got, wanted, 1e-5)
 
 
+def test_options_of_any_per_token_loss():
+    """Those of linear_cross_entropy, the cap with its derivatives though nothing closes over it."""
+    with jax.enable_x64(True):
+        data = draw(tokens=(3, 8), dtype=np.float64)
+        at = some(data, "hidden", "kernel", "sample_weight", "soft_cap")
+        options = {"ignore_class": 5, "shift": 2, "mask": data["mask"]}
+        labels = data["labels"].at[1, 2:5].set(5)
+        entropy = lambda y, z: -per_token.log_probability(y, z)["log_probability"]  # noqa: E731
+        ours = functools.partial(lossjax.chunked_linear, entropy, chunk=5)
+
+        def run(fn):
+            f = lambda at: fn(labels, **at, **options)  # noqa: E731
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        got = run(ours)
+        close(got, run(dense), 1e-10)
+        assert got[1]["soft_cap"] != 0
+
+
+def test_every_array_of_the_truth_is_shifted():
+    y_true = {"label": jnp.arange(6).reshape(2, 3), "scale": 10.0 + jnp.arange(12).reshape(2, 3, 2)}
+    found = lossjax.chunked_linear(
+        lambda y, z: y["label"] + y["scale"][:, 1] * z[:, 0],
+        y_true,
+        *(jnp.ones((2, 3, 1)), jnp.ones((1, 1))),
+        **{"shift": 1, "reduction": "none", "chunk": 4},
+    )
+    np.testing.assert_array_equal(found, np.array([[1 + 13, 2 + 15], [4 + 19, 5 + 21]]))
+
+
 def test_terms():
     data = draw()
     arguments = data["labels"], data["hidden"], data["kernel"]
@@ -331,6 +362,21 @@ def test_errors(arguments, options, error, text):
     with pytest.raises(error, match=text) as caught:
         lossjax.linear_cross_entropy(*arguments, **options)
     assert str(caught.value).startswith("linear_cross_entropy: ")
+
+
+@pytest.mark.parametrize(
+    ("y_true", "options", "text"),
+    [
+        ((LABELS,), {"ignore_class": 0}, r"integers of shape \(3,\), got tuple. Leave tokens out"),
+        (Z((3, 5)), {"ignore_class": 0}, r"integers of shape \(3,\), got float32 of shape \(3, 5"),
+        (LABELS, {"soft_cap": 0.0}, r"soft_cap must be in the interval \(0, inf\]"),
+        (LABELS, {"shift": -1}, r"shift must be a whole number from 0"),
+    ],
+)
+def test_errors_of_options_of_any_per_token_loss(y_true, options, text):
+    with pytest.raises(ValueError, match=text) as caught:
+        lossjax.chunked_linear(lambda y, z: z[:, 0], y_true, HIDDEN, KERNEL, **options)
+    assert str(caught.value).startswith("chunked_linear: ")
 
 
 def test_a_per_token_loss_of_another_shape():

@@ -4,8 +4,8 @@ import functools
 from typing import Any, NamedTuple
 
 from lossjax.core.types import Array, Hyper, Ignored, Input, Reduction
+from lossjax.kernels.chunked_linear._batch import Options
 from lossjax.kernels.chunked_linear._evaluate import (
-    Options,
     evaluate,
     evaluate_total,
     on_each_platform,
@@ -97,7 +97,9 @@ def linear_cross_entropy(
     1.1269
     """
     opt = Options(
+        ignore_class,
         reduction,
+        shift,
         kernel_layout,
         chunk,
         compact,
@@ -110,14 +112,14 @@ def linear_cross_entropy(
     ).spread_as(hidden)
 
     def run(*arrays: Any) -> Any:
-        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        batch, fn, values = prepare(opt, return_terms, *arrays)
         evaluated = functools.partial(evaluate, WHERE, fn, batch, values)
         loss, parts = on_each_platform(WHERE, batch, opt, evaluated)
         return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
 
     weights = sample_weight, mask, class_weight
-    hypers = soft_cap, temperature, label_smoothing, z_loss
-    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
+    hypers = temperature, label_smoothing, z_loss
+    return automatic(run, y_true, (hidden, kernel, bias), weights, soft_cap, hypers)
 
 
 def linear_cross_entropy_total(
@@ -126,8 +128,7 @@ def linear_cross_entropy_total(
     kernel: Input,
     bias: Input | None = None,
     *,
-    ignore_class: Ignored,
-    shift: int,
+    soft_cap: Hyper | None,
     return_terms: bool = False,
     **options: Any,
 ) -> Any:
@@ -141,9 +142,9 @@ def linear_cross_entropy_total(
     opt = Options(**options).spread_as(hidden)
 
     def run(*arrays: Any) -> Any:
-        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        batch, fn, values = prepare(opt, return_terms, *arrays)
         evaluated = functools.partial(evaluate_total, WHERE, fn, batch, values)
         total, parts = on_each_platform(WHERE, batch, opt, evaluated)
         return (total, dict(zip(Terms._fields, parts, strict=False))) if return_terms else total
 
-    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
+    return automatic(run, y_true, (hidden, kernel, bias), weights, soft_cap, hypers)
