@@ -484,6 +484,14 @@ def whole(where: str, name: str, value: Any, least: int) -> int:
     return int(value)
 
 
+def classes(where: str, value: Any, columns: int) -> None:
+    """How many of the columns of a kernel are no padding."""
+    if whole(where, "classes", value, 1) > columns:
+        raise ValueError(
+            f"{where}: classes must be at most {columns}, the columns of kernel, got {value}."
+        )
+
+
 def chunk(where: str, value: Any) -> None:
     """A positive number of tokens, or "auto"."""
     is_auto = isinstance(value, str) and value == "auto"

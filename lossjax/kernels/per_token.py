@@ -78,7 +78,7 @@ def focal(
     `gamma` ≥ 0 takes weight from what is predicted well. Source: Lin et al. (2017),
     arXiv:1708.02002, eq. 4.
     """
-    entropy, _, _ = vocabulary.label_entropy(axis_name, labels, logits)
+    entropy, _, _ = vocabulary.label_entropy(axis_name, None, labels, logits)
     gamma = jnp.asarray(gamma, logits.dtype)
     exists = vocabulary.valid(labels, logits, axis_name)
     return jnp.where(exists, focal_entropy(0, -jnp.where(exists, entropy, 1), gamma), 0)
@@ -93,7 +93,7 @@ def log_probability(
     policy losses are made of. A label out of range has the log-probability 0.
     """
     z = logits / jnp.asarray(temperature, logits.dtype)
-    entropy, _, _ = vocabulary.label_entropy(axis_name, labels, z)
+    entropy, _, _ = vocabulary.label_entropy(axis_name, None, labels, z)
     exists = vocabulary.valid(labels, z, axis_name)
     return {
         "log_probability": jnp.where(exists, -entropy, 0),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dense_linear import dense, logits
 from jax import numpy as jnp
-from test_linear_cross_entropy import close, compiled, draw
+from test_linear_cross_entropy import HYPERS, close, compiled, draw
 
 import lossjax
 from cases import quick
@@ -194,6 +194,45 @@ def test_every_array_of_the_truth_is_shifted():
     np.testing.assert_array_equal(found, np.array([[1 + 13, 2 + 15], [4 + 19, 5 + 21]]))
 
 
+@pytest.mark.parametrize("truth", quick(["labels", "targets"], "labels".__eq__))
+def test_padded_vocabulary(truth):
+    """As the kernel without its padding, in every derivative; those of the padding are 0."""
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64)
+        at = some(data, "hidden", "kernel", "bias", *HYPERS)
+        at["class_weight"] = data["class_weight"][:30]
+        y_true = data["targets"] if truth == "targets" else data["labels"] % 30
+
+        def ours(at):
+            return lossjax.linear_cross_entropy(y_true, **at, classes=30, chunk=5)
+
+        def wanted(at):
+            cut = at | {"kernel": at["kernel"][:, :30], "bias": at["bias"][:30]}
+            return dense(y_true[:, :30] if truth == "targets" else y_true, **cut)
+
+        def run(f):
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        got = run(ours)
+        close(got, run(wanted), 1e-10)
+        padding = [slopes[name][..., 30:] for slopes in got[1:] for name in ("kernel", "bias")]
+        assert not np.any(np.concatenate([x.ravel() for x in padding]))
+
+
+def test_labels_and_terms_of_a_padded_vocabulary():
+    data = draw()
+    labels = jnp.where(data["labels"] < 30, data["labels"], 31)
+    hidden, kernel = data["hidden"], data["kernel"]
+    f = functools.partial(lossjax.linear_cross_entropy, return_terms=True, label_smoothing=0.1)
+    padded = jax.jit(functools.partial(f, classes=30))
+    close(padded(labels, hidden, kernel), jax.jit(f)(labels, hidden, kernel[:, :30]), 1e-6)
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 30\), .* got 31"):
+        f(labels, hidden, kernel, classes=30)
+    with pytest.raises(Exception, match="from 0 to 29, got 31"):
+        lossjax.checked(losses.LinearCrossEntropy(classes=30))(labels, (hidden, kernel))
+
+
 def test_terms():
     data = draw()
     arguments = data["labels"], data["hidden"], data["kernel"]
@@ -353,6 +392,12 @@ BAD = [
     ((LABELS, HIDDEN, KERNEL), {"implementation": "xls"}, ValueError, r"mean 'xla'"),
     ((LABELS, HIDDEN, KERNEL), {"temperature": 0.0}, ValueError, r"temperature must be in"),
     ((LABELS, HIDDEN, KERNEL), {"shift": 4}, ValueError, r"shift must be a whole number"),
+    (
+        (LABELS, HIDDEN, KERNEL),
+        {"classes": 6},
+        ValueError,
+        r"at most 5, the columns of kernel, got 6",
+    ),
     ((LABELS, HIDDEN, KERNEL), {"class_weight": Z(4)}, ValueError, r"class_weight must"),
 ]
 

@@ -41,6 +41,7 @@ def chunked_linear(
     reduction: Reduction = "mean_with_sample_weight",
     shift: int = 0,
     kernel_layout: str = "dv",
+    classes: int | None = None,
     chunk: int | str = "auto",
     compact: bool = False,
     compute_dtype: Any = None,
@@ -66,9 +67,9 @@ def chunked_linear(
     `sample_weight`, `mask` and `reduction` as in `lossjax.Loss`: what the mask or a weight of 0
     takes out has no influence, not even as NaN. `compact` sorts what the mask lets through to
     the front and passes over the rest: worth it from a quarter of masked tokens on.
-    `ignore_class`, `soft_cap` and `shift` as in `lossjax.linear_cross_entropy`: the first needs
-    class numbers for y_true, `per_token_loss` gets the logits capped, and every array of y_true
-    is shifted.
+    `ignore_class`, `soft_cap`, `shift` and `classes` as in `lossjax.linear_cross_entropy`: the
+    first needs class numbers for y_true, every array of y_true is shifted, and `per_token_loss`
+    gets the logits capped, and those of the padding finite and so low that their softmax is 0.
     `chunk` is the largest number of tokens at a time. "auto" takes as many as have logits of 7/8
     of `memory` bytes. By default that is the kernel in `accumulate_dtype`, so 7 D / 8 tokens,
     but no fewer than make products worth while: 256 on CPU, 1536 on other platforms. The rest
@@ -105,6 +106,7 @@ def chunked_linear(
         reduction,
         shift,
         kernel_layout,
+        classes,
         chunk,
         compact,
         compute_dtype,

@@ -20,6 +20,7 @@ class Options:
     reduction: Reduction = "mean_with_sample_weight"
     shift: int = 0
     kernel_layout: str = "dv"
+    classes: int | None = None
     chunk: int | str = "auto"
     compact: bool = False
     compute_dtype: Any = None
@@ -70,7 +71,7 @@ class Batch(NamedTuple):
         return (jnp.pad(x, pads, constant_values=fill) if self.trim else x).ravel()
 
     def columns(self, opt: "Options") -> int:
-        """The classes that are here."""
+        """Those of the kernel that are here."""
         return self.kernel.shape[1 if opt.kernel_layout == "dv" else 0]
 
 
@@ -109,7 +110,10 @@ def make_batch(
         mask = check.array(where, "mask", mask).astype(bool)
     check.shift(where, opt.shift, hidden.shape[:-1])
     soft_cap = None if is_off(soft_cap, (math.inf,)) else soft_cap
-    return Batch(y_true, hidden, kernel, bias, weight, mask, soft_cap)
+    batch = Batch(y_true, hidden, kernel, bias, weight, mask, soft_cap)
+    if opt.classes is not None:
+        check.classes(where, opt.classes, all_columns(batch, opt))
+    return batch
 
 
 def is_off(value: Any, off: tuple[Any, ...]) -> bool:
@@ -144,7 +148,8 @@ def without(where: str, batch: Batch, ignore_class: Ignored) -> Batch:
     return batch._replace(mask=mask)
 
 
-def classes(batch: Batch, opt: Options) -> int:
+def all_columns(batch: Batch, opt: Options) -> int:
+    """Those of all devices, with the padding."""
     return batch.columns(opt) * (1 if opt.axis_name is None else jax.lax.axis_size(opt.axis_name))
 
 

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -91,8 +92,9 @@ def _engine(
     tokens = math.prod(batch.shape)
     plan = make_plan(tokens, opt.chunk)
     dtype = sum_dtype(where, batch, opt)
-    if batch.soft_cap is not None:
-        fn, consts = _of_capped(fn), [jnp.asarray(batch.soft_cap, dtype), *consts]
+    is_capped = batch.soft_cap is not None
+    fn = functools.partial(_of_product, fn, is_capped, opt)
+    consts = [jnp.asarray(batch.soft_cap, dtype), *consts] if is_capped else consts
     mask = batch.mask
     if batch.trim and mask is None:
         mask = jnp.ones((), bool)
@@ -120,11 +122,14 @@ def _engine(
     return spec, ops, order
 
 
-def _of_capped(fn: Callable[..., Any]) -> Callable[..., Any]:
-    def of_capped(y_true: Any, z: Array, cap: Array, *consts: Array) -> Any:
-        return fn(y_true, vocabulary.capped(z, cap), *consts)
-
-    return of_capped
+def _of_product(
+    fn: Callable[..., Any], is_capped: bool, opt: Options, y_true: Any, z: Array, *consts: Array
+) -> Any:
+    """`fn` of the logits, which are hidden @ kernel + bias capped and without the padding."""
+    if is_capped:
+        z, consts = vocabulary.capped(z, consts[0]), consts[1:]
+    z = vocabulary.without_padding(opt.axis_name, opt.classes, z, vocabulary.lowest(z))
+    return fn(y_true, z, *consts)
 
 
 def _compact_order(plan: Plan, live: Array) -> Array:

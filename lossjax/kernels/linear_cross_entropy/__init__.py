@@ -50,6 +50,7 @@ def linear_cross_entropy(
     reduction: Reduction = "mean_with_sample_weight",
     shift: int = 0,
     kernel_layout: str = "dv",
+    classes: int | None = None,
     chunk: int | str = "auto",
     compact: bool = False,
     compute_dtype: Any = None,
@@ -85,6 +86,9 @@ def linear_cross_entropy(
       with loss 0, derivative 0 and its full share in the mean, as in Keras.
     - `shift`: hidden[..., i, :] is to predict y_true[..., i + shift]. Labels, weights and masks
       have the shape of the tokens as always; values (reduction "none") have `shift` fewer.
+    - `classes`: the kernel has so many, and padding in the columns beyond, such as a mesh or a
+      chip asks for. Its numbers are finite; they have no influence, and the gradient 0. Targets
+      and a bias are as long as the kernel, `class_weight` has one number a class.
     - `return_terms`: the result is (loss, `Terms`), with every part reduced as the loss is.
 
     Raises ValueError or TypeError for arguments that do not fit.
@@ -101,6 +105,7 @@ def linear_cross_entropy(
         reduction,
         shift,
         kernel_layout,
+        classes,
         chunk,
         compact,
         compute_dtype,

@@ -14,7 +14,7 @@ from lossjax.kernels import _vocabulary as vocabulary
 from lossjax.kernels.chunked_linear._batch import (
     Batch,
     Options,
-    classes,
+    all_columns,
     is_off,
     make_batch,
     shifted,
@@ -46,7 +46,7 @@ def prepare(
     sample_weight, mask, class_weight = weights
     y_true = check.array(WHERE, "y_true", check.class_number(y_true))
     batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask, soft_cap)
-    number = classes(batch, opt)
+    number = opt.classes or all_columns(batch, opt)
     check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
         y_true = check.labels(WHERE, y_true)
@@ -57,6 +57,8 @@ def prepare(
             counts = reduce.alive(WHERE, y.shape, batch.weight, batch.mask)
         check.class_numbers(WHERE, y, number, opt.ignore_class, counts, opt.shift)
     batch = without(WHERE, batch, opt.ignore_class)
+    if opt.classes is not None and not is_targets(y_true):
+        batch = batch._replace(y_true=jnp.where(batch.y_true < number, batch.y_true, -1))
     dtype = sum_dtype(WHERE, batch, opt)
     if not is_off(class_weight, (1.0,)):
         batch = _class_weighed(batch, class_weight, number, dtype, opt)
@@ -65,7 +67,7 @@ def prepare(
         if value is not None:
             check.within(WHERE, name, value, HYPERS[name][1])
     on = {name: v for name, v in named.items() if not is_off(v, HYPERS[name][0])}
-    fn = functools.partial(token_loss, tuple(on), opt.axis_name, return_terms)
+    fn = functools.partial(token_loss, tuple(on), opt.axis_name, opt.classes, return_terms)
     return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
 
 
@@ -83,6 +85,7 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
     y_true = batch.values_of(batch.y_true)
     if is_targets(y_true):
         here = y_true.shape[-1]
+        w = jnp.pad(w, (0, all_columns(batch, opt) - number))
         if opt.axis_name is not None:
             w = jax.lax.dynamic_slice_in_dim(w, jax.lax.axis_index(opt.axis_name) * here, here)
         y_true = jnp.where(jnp.isfinite(y_true), y_true, 0).astype(dtype)
@@ -102,25 +105,27 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
 def token_loss(
     names: tuple[str, ...],
     axis_name: str | None,
+    number: int | None,
     return_terms: bool,
     y_true: Array,
     z: Array,
     *values: Array,
 ) -> tuple[Array, tuple[Array, ...]]:
-    """The loss of every token of a chunk, and its parts."""
+    """The loss of every token of a chunk, and its parts; `number` of classes, None for all."""
     hyper = dict(zip(names, values, strict=True))
     if "temperature" in hyper:
         z = z / hyper["temperature"]
     smoothing = hyper.get("label_smoothing")
     if is_targets(y_true):
         exists = None
-        t = y_true.astype(z.dtype)
+        t = y_true = vocabulary.without_padding(axis_name, number, y_true.astype(z.dtype), 0)
         if smoothing is not None:
-            t = t * (1 - smoothing) + smoothing / vocabulary.size(z, axis_name)
+            t = t * (1 - smoothing) + smoothing / (number or vocabulary.size(z, axis_name))
+            t = vocabulary.without_padding(axis_name, number, t, 0)
         entropy, log_sum = vocabulary.target_entropy(axis_name, t, z)
     else:
         exists = vocabulary.valid(y_true, z, axis_name)
-        entropy, log_sum, above_mean = vocabulary.label_entropy(axis_name, y_true, z)
+        entropy, log_sum, above_mean = vocabulary.label_entropy(axis_name, number, y_true, z)
         if smoothing is not None:
             entropy = entropy + smoothing * above_mean
     z_loss = hyper["z_loss"] * log_sum**2 if "z_loss" in hyper else None
