@@ -259,20 +259,20 @@ def reduction(where: str, value: Any) -> None:
         )
 
 
-def float_dtype(where: str, value: Any) -> str | None:
+def float_dtype(where: str, value: Any, name: str = "dtype") -> str | None:
     """The name of a floating dtype; a Keras policy counts as its compute dtype."""
     value = getattr(value, "compute_dtype", value)
     if value is None:
         return None
-    name = value.removeprefix("mixed_") if isinstance(value, str) else value
+    given = value.removeprefix("mixed_") if isinstance(value, str) else value
     try:
         # NumPy takes lists, dicts and numbers of its own for dtypes too.
-        dtype = jnp.dtype(name) if isinstance(name, (str, type, np.dtype)) else None
+        dtype = jnp.dtype(given) if isinstance(given, (str, type, np.dtype)) else None
     except Exception:  # and reads a text as a formula
         dtype = None
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            f"{where}: dtype must be a floating point type or None, got {shown(value)}."
+            f"{where}: {name} must be a floating point type or None, got {shown(value)}."
         )
     return dtype.name
 

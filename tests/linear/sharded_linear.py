@@ -86,7 +86,8 @@ def in_shard_map():
     plain = ("hidden", "kernel", "bias", "sample_weight", "class_weight", *HYPERS)
     soft = ("hidden", "kernel", "targets", "class_weight", *HYPERS)
     padded = {"classes": 27}  # of the last device all columns are padding
-    for names, options in ((plain, {}), (soft, {}), (plain, padded), (soft, padded)):
+    narrow = {"compute_dtype": "bfloat16", "accumulate_dtype": "float64"}
+    for names, options in ((plain, {}), (soft, {}), (plain, padded), (soft, padded | narrow)):
         at = {k: floats[k] for k in names}
         labels = labels % options.get("classes", V)
         at["class_weight"] = at["class_weight"][: options.get("classes")]

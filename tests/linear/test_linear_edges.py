@@ -113,28 +113,36 @@ def test_bfloat16_accumulates_in_float32():
     close(jax.tree.map(lambda x: x.astype(jnp.float32), grad), wanted[1], 1e-2)
 
 
-@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "none"])
-def test_compute_dtype(reduction):
-    """As the dense form of what bfloat16 rounds; only the slopes of the logits are rounded too."""
+@pytest.mark.parametrize(
+    ("dtype", "reduction"), [("bfloat16", "none"), ("float16", "mean_with_sample_weight")]
+)
+def test_compute_dtype(dtype, reduction):
+    """As the dense form of what it rounds, up to the slopes of the logits, which it rounds too."""
     with jax.enable_x64(True):
         data = draw(dtype=np.float64)
         at = some(data, "hidden", "kernel")
-        at["hidden"] = at["hidden"].astype(jnp.bfloat16)
+        at["hidden"] = at["hidden"].astype(dtype)
 
         def run(fn, at, **options):
-            out = fn(data["labels"], **at, reduction=reduction, **options)
-            return jnp.vdot(out, jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape))
+            def f(at):
+                out = fn(data["labels"], **at, reduction=reduction, **options)
+                along = jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape)
+                return jnp.vdot(out, along)
 
-        options = {"compute_dtype": "bfloat16", "accumulate_dtype": "float64", "chunk": 5}
-        ours = functools.partial(run, lossjax.linear_cross_entropy, **options)
-        value, grad = compiled(jax.value_and_grad(ours), at)
-        exact = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float64), at)
-        want, slopes = compiled(jax.value_and_grad(functools.partial(run, dense)), exact)
+            # The same tangent for both, in which nothing is rounded.
+            tangent = jax.tree.map(lambda x: jnp.where(x > 0, 1, -0.5).astype(x.dtype), at)
+            hessian = lambda at: jax.jvp(jax.grad(f), (at,), (tangent,))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), hessian(at)), at)
+
+        exact = jax.tree.map(lambda x: x.astype(dtype).astype(jnp.float64), at)
+        options = {"compute_dtype": dtype, "accumulate_dtype": "float64", "chunk": 5}
+        value, *got = run(lossjax.linear_cross_entropy, at, **options)
+        want, *slopes = run(dense, exact)
         close(value, want, 1e-12)
-        assert (grad["hidden"].dtype, grad["kernel"].dtype) == (jnp.bfloat16, jnp.float64)
-        close(jax.tree.map(lambda x: x.astype(jnp.float64), grad), slopes, 1e-2)
-        rounded = grad["kernel"].astype(jnp.bfloat16).astype(jnp.float64)
-        assert (rounded != grad["kernel"]).any()
+        close(jax.tree.map(lambda x: x.astype(jnp.float64), got), slopes, 1e-2)
+        for found in got:
+            assert (found["hidden"].dtype, found["kernel"].dtype) == (dtype, jnp.float64)
+            assert (found["kernel"].astype(dtype).astype(jnp.float64) != found["kernel"]).any()
 
 
 def test_a_label_out_of_range_is_silent_under_jit_alone():
@@ -398,6 +406,13 @@ BAD = [
         ValueError,
         r"at most 5, the columns of kernel, got 6",
     ),
+    (
+        (LABELS, HIDDEN, KERNEL),
+        {"compute_dtype": "int8"},
+        ValueError,
+        r": compute_dtype must be a fl",
+    ),
+    ((LABELS, HIDDEN, KERNEL), {"accumulate_dtype": 1}, ValueError, r": accumulate_dtype must be"),
     ((LABELS, HIDDEN, KERNEL), {"class_weight": Z(4)}, ValueError, r"class_weight must"),
 ]
 

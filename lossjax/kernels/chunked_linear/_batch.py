@@ -155,13 +155,13 @@ def all_columns(batch: Batch, opt: Options) -> int:
 
 def sum_dtype(where: str, batch: Batch, opt: Options) -> Any:
     if opt.accumulate_dtype is not None:
-        return jnp.dtype(check.float_dtype(where, opt.accumulate_dtype))
+        return jnp.dtype(check.float_dtype(where, opt.accumulate_dtype, "accumulate_dtype"))
     return jnp.float64 if product_dtype(where, batch, opt) == jnp.float64 else jnp.float32
 
 
 def product_dtype(where: str, batch: Batch, opt: Options) -> Any:
     """In which hidden states and kernel are multiplied."""
     if opt.compute_dtype is not None:
-        return jnp.dtype(check.float_dtype(where, opt.compute_dtype))
+        return jnp.dtype(check.float_dtype(where, opt.compute_dtype, "compute_dtype"))
     with jax.numpy_dtype_promotion("standard"):
         return jnp.promote_types(batch.hidden.dtype, batch.kernel.dtype)
