@@ -577,6 +577,22 @@ def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
         )
 
 
+def listed(where: str, teacher: Any) -> tuple[Array, Array]:
+    """The log-probabilities of classes and their numbers, k a token."""
+    given = tuple(teacher) if isinstance(teacher, (list, tuple)) else (teacher,)
+    if len(given) == 2 and all(map(is_array, given)):
+        log_p, numbers = given
+        is_log = jnp.issubdtype(log_p.dtype, jnp.floating)
+        is_number = jnp.issubdtype(numbers.dtype, jnp.integer)
+        if is_log and is_number and log_p.ndim == 2 and log_p.shape == numbers.shape:
+            return log_p, numbers
+    got = ", ".join(f"{x.dtype} {x.shape}" if is_array(x) else type(x).__name__ for x in given)
+    raise TypeError(
+        f"{where}: the teacher must be (log-probabilities, class numbers), two arrays of shape "
+        f"(tokens, k), as jax.lax.top_k gives them, got ({got})."
+    )
+
+
 def single_truth(loss: Any, y_true: Any) -> None:
     """`y_true` is one array, which may hold classes."""
     if loss._declared.domain.takes(0, y_true):

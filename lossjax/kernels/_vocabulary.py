@@ -95,8 +95,37 @@ def log_softmax(axis_name: Name, z: Array) -> Array:
     return shifted - jnp.log(total(jnp.exp(shifted), axis_name))[:, None]
 
 
+@partials(lambda dz, _, axis_name, z: total(softmax(axis_name, z) * dz, axis_name), static=1)
+def log_sum_exp(axis_name: Name, z: Array) -> Array:
+    m = largest(z, axis_name)
+    return jnp.log(total(jnp.exp(_minus(z, m)), axis_name)) + m[:, 0]
+
+
 def valid(labels: Array, z: Array, axis_name: Name) -> Array:
     return (labels >= 0) & (labels < size(z, axis_name))
+
+
+def _columns_here(axis_name: Name, listed: Array, z: Array) -> Array:
+    """Of listed classes (tokens, k) their columns of z, and one too far for those not here."""
+    columns = z.shape[-1]
+    here = listed
+    if axis_name is not None:
+        here = listed - jax.lax.axis_index(axis_name) * columns
+    # A negative index would count from the end.
+    return jnp.where((here >= 0) & (here < columns), here, columns)
+
+
+def at_listed(axis_name: Name, listed: Array, z: Array) -> Array:
+    """z (tokens, V) at the classes that are listed, (tokens, k); 0 for no class."""
+    here = _columns_here(axis_name, listed, z)
+    picked = jnp.take_along_axis(z, here, 1, mode="fill", fill_value=0)
+    return picked if axis_name is None else jax.lax.psum(picked, axis_name)
+
+
+def is_listed(axis_name: Name, listed: Array, z: Array) -> Array:
+    """Which columns of z are among the classes that are listed."""
+    here = _columns_here(axis_name, listed, z)
+    return jax.vmap(lambda row: jnp.zeros(z.shape[-1], bool).at[row].set(True, mode="drop"))(here)
 
 
 def _label_logit(labels: Array, z: Array, axis_name: Name) -> Pair:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dense_linear import dense, logits
 from jax import numpy as jnp
+from jax.test_util import check_grads
 from test_linear_cross_entropy import HYPERS, close, compiled, draw
 
 import lossjax
@@ -335,6 +336,88 @@ def plain(fn, y, z, hyper):
     w = hyper["weight"]
     m = w * p + (1 - w) * q
     return t**2 * (w * kl(p, m) + (1 - w) * kl(q, m))
+
+
+def listed_teacher(k):
+    """Of 13 tokens and 37 classes."""
+    logits = jnp.asarray(np.random.default_rng(3).normal(size=(13, 37)))
+    return jax.lax.top_k(jax.nn.log_softmax(logits), k)
+
+
+def top_k_plain(teacher, z, t=1.0, tail=True):
+    """What is not listed as one class more, by subtraction."""
+    log_p, listed = teacher
+    exists = listed >= 0
+    q = jnp.take_along_axis(jax.nn.softmax(z / t), jnp.where(exists, listed, 0), 1)
+    p, q = (jnp.where(exists, x, 0) for x in (jnp.exp(log_p), q))
+    u, r = 1 - jnp.sum(p, -1), 1 - jnp.sum(q, -1)
+    listed_part = jnp.sum(p * jnp.log(jnp.where(exists, p / jnp.where(exists, q, 1), 1)), -1)
+    return t**2 * (listed_part + (u * jnp.log(u / r) if tail else 0))
+
+
+@pytest.mark.parametrize("tail", quick([True, False], [True].__contains__))
+def test_top_k_teacher(tail):
+    """In a padded vocabulary too. The last token has one class fewer, and the number of none."""
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64, classes=40)
+        log_p, listed = listed_teacher(4)
+        listed = listed.at[-1, -1].set(-1)
+        at = some(data, "hidden", "kernel", "temperature") | {"log_p": log_p}
+
+        def run(values):
+            f = lambda at: jnp.sum(jnp.sin(values(at, (at["log_p"], listed))))  # noqa: E731
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        def ours(at, teacher):
+            given = {"tail": tail, "temperature": at["temperature"]}
+            loss = functools.partial(per_token.top_k_kl_divergence, **given)
+            options = {"reduction": "none", "chunk": 5, "classes": 37}
+            return lossjax.chunked_linear(loss, teacher, at["hidden"], at["kernel"], **options)
+
+        def wanted(at, teacher):
+            z = (at["hidden"] @ at["kernel"])[:, :37]
+            return top_k_plain(teacher, z, at["temperature"], tail)
+
+        close(run(ours), run(wanted), 1e-10)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("k", [4, 37])
+def test_derivatives_of_a_top_k_teacher(k):
+    with jax.enable_x64(True):
+        log_p, listed = listed_teacher(k)
+        z = jnp.asarray(np.random.default_rng(0).normal(size=(13, 37)))
+
+        def f(log_p, z, t):
+            return per_token.top_k_kl_divergence((log_p, listed), z, temperature=t)
+
+        check_grads(jax.jit(f), (log_p, z, jnp.asarray(0.7)), order=2, rtol=1e-4)
+
+
+def test_a_teacher_without_a_tail():
+    """It adds exactly 0, in every derivative, though rounding leaves a little of its mass."""
+    with jax.enable_x64(True):
+        z = jnp.asarray(np.random.default_rng(0).normal(size=(13, 37)))
+        log_p, listed = listed_teacher(37)
+        few = jax.nn.log_softmax(log_p[:, :4]), listed[:, :4]
+        pull = jax.jit(lambda log_p, listed, z, tail: jax.value_and_grad(
+            lambda log_p, z: jnp.sum(jnp.sin(per_token.top_k_kl_divergence(
+                (log_p, listed), z, tail=tail
+            ))), (0, 1)
+        )(log_p, z), static_argnums=3)  # fmt: skip
+        for teacher in ((log_p, listed), few):
+            close(pull(*teacher, z, True), pull(*teacher, z, False), 1e-15)
+        scattered = jnp.zeros((13, 37)).at[jnp.arange(13)[:, None], listed].set(log_p)
+        found = per_token.top_k_kl_divergence((log_p, listed), z)
+        close(found, per_token.kl_divergence(scattered, z), 1e-12)
+
+
+def test_a_teacher_that_is_no_list_of_classes():
+    log_p, listed = listed_teacher(4)
+    for teacher in (log_p, (listed, log_p), (log_p, listed[:, 1:])):
+        with pytest.raises(TypeError, match=r"must be \(log-probabilities, class numbers\)"):
+            per_token.top_k_kl_divergence(teacher, jnp.zeros((13, 37)))
 
 
 def test_log_probabilities_and_entropy():
