@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp
 
 from cases import Case
-from exact import EPS, errors, largest, mean, number
+from exact import EPS, errors, largest, mean
 from lossjax import losses
 
 
@@ -44,7 +44,7 @@ def smooth_l1(t, p, beta=1.0):
     return mean([of(abs(e)) for e in errors(t, p)])
 
 
-def epsilon_insensitive(t, p, epsilon=number(0.1)):
+def epsilon_insensitive(t, p, epsilon=0.1):
     return mean([max(0, abs(e) - epsilon) for e in errors(t, p)])
 
 
@@ -114,7 +114,7 @@ CASES = (
     ),
     Case(
         losses.EpsilonInsensitive,
-        ({}, {"epsilon": 0.0}),
+        ({"epsilon": 0.25}, {"epsilon": 0.0}),  # the inputs have rounded errors of 0.1
         exact=epsilon_insensitive,
         sizes=lambda t, p, c: (largest(p - t)[:, 0], None),
         ulps=(2, 0),
