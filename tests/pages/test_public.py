@@ -34,6 +34,7 @@ RANK = {
     "math.largest": 3,
     "math.softmax": 3,
     "math.overlap": 3,
+    "math.robust": 4,
     "core.reduce": 2,
     "core.sums": 3,
     "core.registry": 3,
