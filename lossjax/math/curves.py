@@ -75,6 +75,15 @@ def expectile_curve(u: Array, level: Array) -> Array:
     return level * (above * above) + (1 - level) * (below * below)
 
 
+@partials(
+    lambda dl, _, low, x: dl * (1 - jnp.sign(x - low)) / 2,
+    lambda dx, _, low, x: dx * (1 + jnp.sign(x - low)) / 2,
+)
+def no_less(low: Array, x: Array) -> Array:
+    """As `floored`, with a bound to differentiate by."""
+    return at_least(low, x)
+
+
 def beyond(e: Array, width: Array) -> Array:
     """By how much |e| exceeds width."""
     return floored(0.0, absolute(e) - width)
