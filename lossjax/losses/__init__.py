@@ -11,6 +11,8 @@ from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
+from lossjax.losses.relative import *  # noqa: F403
+from lossjax.losses.robust import *  # noqa: F403
 from lossjax.losses.segmentation import *  # noqa: F403
 from lossjax.losses.sequence import *  # noqa: F403
 from lossjax.losses.similarity import *  # noqa: F403

@@ -136,7 +136,7 @@ def log_of_cosh(e: Array) -> Array:
 
 
 @partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
-def _log_ratio(a: Array, b: Array) -> Array:
+def log_ratio(a: Array, b: Array) -> Array:
     """log(a / b), exact where a is near b, and far from it.
 
     The difference of two logarithms loses every digit that they share.
@@ -150,17 +150,17 @@ def _log_ratio(a: Array, b: Array) -> Array:
 
 
 @partials(
-    lambda da, _, a, b: da * (_log_ratio(a, b) + 1),
+    lambda da, _, a, b: da * (log_ratio(a, b) + 1),
     lambda db, _, a, b: db * -(a / b),
 )
 def divergence(a: Array, b: Array) -> Array:
     """a log(a / b), exact where a is near b."""
-    return a * _log_ratio(a, b)
+    return a * log_ratio(a, b)
 
 
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
-    """log((1 + a) / (1 + b)), as `_log_ratio`."""
+    """log((1 + a) / (1 + b)), as `log_ratio`."""
     size = log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
     return jnp.where(a < b, -size, size)
 

@@ -23,7 +23,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from lossjax.core.types import Array, Axis
+from lossjax.core.types import Array, Axis, Hyper
 
 F = TypeVar("F", bound=Callable[..., Array])
 
@@ -64,11 +64,11 @@ def largest(x: Array) -> float:
     return float(jnp.finfo(x.dtype).max)
 
 
-def at_least(low: float, x: Array) -> Array:
+def at_least(low: Hyper, x: Array) -> Array:
     return jnp.maximum(opaque(low, x), x)
 
 
-def at_most(high: float, x: Array) -> Array:
+def at_most(high: Hyper, x: Array) -> Array:
     return jnp.minimum(opaque(high, x), x)
 
 
@@ -80,7 +80,7 @@ def between(low: float, high: float, x: Array) -> Array:
     return -at_least(-high, -at_least(low, x))
 
 
-def opaque(bound: float, x: Array) -> Array:
+def opaque(bound: Hyper, x: Array) -> Array:
     """A bound that XLA cannot know: it would make a clamp of two, and put a known one second.
 
     The library returns its second operand for NaN, which is how a NaN in x stays one.
