@@ -251,6 +251,18 @@ def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
     return out.reshape((1,) * (x.ndim - out.ndim) + out.shape)
 
 
+def of_classes(where: str, name: str, value: Any, classes: int, dtype: Any) -> Array:
+    """A number ≥ 0 for all classes, or one for each."""
+    within(where, name, value, "[0, inf)")
+    out = array(where, name, value).astype(dtype)
+    if out.shape not in ((), (classes,)):
+        raise ValueError(
+            f"{where}: {name} must be a number, or one for each class, of shape ({classes},), got "
+            f"{out.shape}."
+        )
+    return out
+
+
 def reduction(where: str, value: Any) -> None:
     if not (value is None or (isinstance(value, str) and value in REDUCTIONS)):
         raise ValueError(

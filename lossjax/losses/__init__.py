@@ -10,6 +10,7 @@ from lossjax.losses.binary import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
+from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.relative import *  # noqa: F403
 from lossjax.losses.robust import *  # noqa: F403

@@ -214,3 +214,8 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     index = jnp.expand_dims(jnp.clip(labels, 0, max(0, classes - 1)), axis)
     picked = jnp.squeeze(jnp.take_along_axis(x, index, axis), axis)
     return picked, (labels >= 0) & (labels < classes)
+
+
+def weight_of(labels: Array, weight: Array) -> Array:
+    """The weight of each label's class; a label out of range has that of the nearest class."""
+    return weight[jnp.clip(labels, 0, max(0, weight.size - 1))] if weight.ndim else weight

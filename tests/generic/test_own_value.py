@@ -46,7 +46,7 @@ def drawn(case, config, draw):
     if draw and "axis" in case.loss.__dataclass_fields__ and domain != "label":
         options["axis"] = AXES[rng.integers(4)] if len(shape) > 1 else -1
     loss = jax.tree.map(lambda x: np.float64(x) + 0.01, case.loss(**options))
-    if np.ndim(config.get("alpha", 0)):
+    if any(isinstance(x, list) for x in config.values()):
         shape = (*shape[:-1], 5)  # one for each class
     t, p = testing.sample(loss, shape, draw)
     p = p.astype(np.float64)
