@@ -4,6 +4,8 @@ A rule is written with primitives of this file, so that differentiating it again
 Values are written with max and min in place of select and clip: see `fusion`.
 """
 
+import math
+
 import jax
 from jax import lax
 from jax import numpy as jnp
@@ -118,6 +120,20 @@ def huber_curve(e: Array, delta: Array) -> Array:
     """e²/2 up to |e| = delta, the tangent line beyond."""
     q = jnp.minimum(jnp.abs(e), delta)
     return q * (jnp.abs(e) - 0.5 * q)
+
+
+def finite_exp(x: Array) -> Array:
+    """exp(x), and about the largest number where that is infinite: 0 times it is 0."""
+    return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
+
+
+@partials(
+    lambda de, _, e, s: de * finite_exp(-s),
+    lambda ds, out, e, s: -ds * out,
+)
+def scaled(e: Array, log_scale: Array) -> Array:
+    """e exp(-log_scale): 0 for e = 0, however small the scale is."""
+    return e * finite_exp(-log_scale)
 
 
 @partials(lambda de, _, e: de * jnp.tanh(e))

@@ -1,0 +1,147 @@
+"""Losses of a predicted distribution; the definitions take its parameters side by side."""
+
+import functools
+
+import chex
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from jax.test_util import check_grads
+from mpmath import mp
+
+from cases import Case, Elsewhere
+from exact import largest, mean
+from lossjax import Objective, losses, testing
+
+
+def parted(kind):
+    """Parameters side by side, as the tests draw them, as y_pred."""
+    return lambda p: kind(*jnp.split(p, len(kind._fields), -1))
+
+
+def entry_by_entry(density):
+    """Its mean: entry i of the truth has the entries i of all parameters."""
+
+    @functools.wraps(density)
+    def of_sample(t, p, **config):
+        d = len(t)
+        return mean([density(x, *p[i::d], **config) for i, x in enumerate(t)])
+
+    return of_sample
+
+
+def drawn(rng, truths, *parameters):
+    """Samples of one entry: every truth with every parameter, all of equal number."""
+    t, p = np.float32(truths)[:, None], np.stack(np.float32(parameters), -1)
+    return np.repeat(t, len(p), 0), np.tile(p, (len(t), 1))
+
+
+def some(rng, n=60):
+    """Parameters from -80 to 80, most of them mild."""
+    far = rng.uniform(-80, 80, n // 4)
+    return np.concatenate([rng.normal(0, 2, n - len(far) - 1), far, [0]])
+
+
+LOG_TWO_PI = mp.log(2 * mp.pi)
+
+
+@entry_by_entry
+def gaussian_nll(t, m, s, beta=0.0):
+    return mp.exp(beta * s) * (LOG_TWO_PI + s + (t - m) ** 2 * mp.exp(-s)) / 2
+
+
+def of_gaussian(t, p, config):
+    m, s = p.T
+    z = (t[:, 0] - m) * np.exp(-s / 2)
+    factor = np.exp(config.get("beta", 0) * s)
+    value = factor * largest(1, s, z**2)
+    return value, np.stack([0 * s, factor * largest(1, z**2)], -1)
+
+
+@entry_by_entry
+def laplace_nll(t, m, s):
+    return mp.log(2) + s + abs(t - m) * mp.exp(-s)
+
+
+def of_laplace(t, p, _):
+    m, s = p.T
+    z = np.abs(t[:, 0] - m) * np.exp(-s)
+    return largest(1, s, z), np.stack([0 * s, largest(1, z)], -1)
+
+
+CASES = (
+    Case(
+        losses.GaussianNLL,
+        exact=gaussian_nll,
+        packed=parted(losses.Gaussian),
+        inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], some(rng), rng.permutation(some(rng))),
+        sizes=of_gaussian,
+        is_stopped=True,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.gaussian_nll_loss(y_pred.mean, y_true, y_pred.log_variance.exp(), full=True)",
+                note="takes the variance, no less than eps, and leaves log 2π out by default",
+            ),
+            Elsewhere(
+                "scipy",
+                "-stats.norm.logpdf(y_true, y_pred.mean, np.exp(y_pred.log_variance / 2)).mean()",
+            ),
+        ),
+    ),
+    Case(
+        losses.LaplaceNLL,
+        exact=laplace_nll,
+        packed=parted(losses.Laplace),
+        inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], some(rng), rng.permutation(some(rng))),
+        sizes=of_laplace,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.laplace.logpdf(y_true, y_pred.mean, np.exp(y_pred.log_scale)).mean()",
+            ),
+        ),
+    ),
+)
+
+
+def test_beta_is_a_power_of_the_variance_without_derivative():
+    y_true, y_pred = testing.sample(losses.GaussianNLL)
+    with jax.enable_x64(True):
+        y_true, y_pred = jax.tree.map(np.float64, (y_true, y_pred))
+
+        def sums(beta, p):
+            return jnp.sum(losses.gaussian_nll(y_true, p, beta=beta))
+
+        plain = jax.grad(sums, 1)(0.0, y_pred)
+        by_beta, found = jax.grad(sums, (0, 1))(0.5, y_pred)
+        check_grads(lambda p: sums(0.0, p), (y_pred,), order=2)
+        check_grads(lambda beta: sums(beta, y_pred), (0.5,), order=2)
+    factor = np.exp(0.5 * y_pred.log_variance)
+    chex.assert_trees_all_close(
+        found, jax.tree.map(lambda x: factor * np.asarray(x), plain), rtol=1e-9
+    )
+    assert float(by_beta) != 0
+
+
+def test_parameters_are_a_named_tuple_or_a_dict_with_its_names():
+    t, p = testing.sample(losses.GaussianNLL)
+    loss = losses.GaussianNLL()
+    want = loss(t, p)
+    assert loss(t, p._asdict()) == want
+    assert Objective(loss)(t, p._asdict()).loss == Objective(loss)(t, p).loss == want
+    shared = losses.Gaussian(p.mean, np.float32(0.5))
+    np.testing.assert_allclose(
+        loss(t, shared), loss(t, p._replace(log_variance=np.full_like(t, 0.5))), rtol=1e-6
+    )
+    wanted = (
+        r"gaussian_nll: y_pred must hold the parameters mean, log_variance, as losses\.Gaussian"
+    )
+    for wrong in (t, (t, t), {"mean": t}, losses.Laplace(t, t)):
+        with pytest.raises(TypeError, match=wanted):
+            losses.gaussian_nll(t, wrong)
+    with pytest.raises(
+        ValueError, match=r"broadcast to one of them, got \(8,\), \(8, 1\), \(8, 1\)"
+    ):
+        losses.gaussian_nll(t[:, 0], losses.Gaussian(t[:, :1], t[:, :1]))
