@@ -3,7 +3,9 @@
 from lossjax.core.config import deserialize as deserialize
 from lossjax.core.config import get as get
 from lossjax.core.config import serialize as serialize
+from lossjax.core.domain.parameters import Gamma as Gamma
 from lossjax.core.domain.parameters import Gaussian as Gaussian
+from lossjax.core.domain.parameters import InverseGaussian as InverseGaussian
 from lossjax.core.domain.parameters import Laplace as Laplace
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403

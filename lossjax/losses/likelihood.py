@@ -5,19 +5,42 @@ with these names.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from jax import lax
 from jax import numpy as jnp
 
 from lossjax.core import check
-from lossjax.core.domain.parameters import Gaussian, Laplace
+from lossjax.core.domain.parameters import Gamma, Gaussian, InverseGaussian, Laplace
 from lossjax.core.loss import Loss, leaf
 from lossjax.core.types import Array, Hyper, Input
-from lossjax.math.elementwise import absolute, mean, scaled
-from lossjax.math.fusion import elementwise
+from lossjax.math.elementwise import (
+    absolute,
+    exp_beyond_line,
+    expm1,
+    finite_exp,
+    floored,
+    mean,
+    scaled,
+)
+from lossjax.math.fusion import elementwise, looped, partials
+from lossjax.math.gamma import stirling
 
-__all__ = ["GaussianNLL", "LaplaceNLL", "gaussian_nll", "laplace_nll"]
+__all__ = [
+    "GammaNLL",
+    "GaussianCRPS",
+    "GaussianKL",
+    "GaussianNLL",
+    "InverseGaussianNLL",
+    "LaplaceNLL",
+    "gamma_nll",
+    "gaussian_crps",
+    "gaussian_kl",
+    "gaussian_nll",
+    "inverse_gaussian_nll",
+    "laplace_nll",
+]
 
 _LOG_TWO, _LOG_TWO_PI = math.log(2), math.log(2 * math.pi)
 
@@ -92,3 +115,161 @@ class LaplaceNLL(Loss):
     fn = laplace_nll
     couples = "none"
     domain = "laplace"
+
+
+def gaussian_kl(y_true: Any, y_pred: Any) -> Array:
+    """Σ ((mean - m)² exp(-u) + exp(s - u) - 1 - (s - u)) / 2, s = log_variance, of KL(pred ‖ true).
+
+    Use: the term of a variational autoencoder that keeps its latent variables near the prior,
+    with `y_true` = 0; between any two normal distributions. Of a value that came
+    `gaussian_nll` is the loss.
+
+    `y_pred` is `losses.Gaussian(mean, log_variance)`, or a dict with these names; `y_true` is such
+    a one too, of mean m and log-variance u, or m alone for a variance of 1.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats, the sum over the
+    latent variables. Exact where both are nearly equal.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Kingma and Welling (2014), arXiv:1312.6114, appendix B.
+
+    >>> from lossjax import losses
+    >>> print(gaussian_kl(0.0, losses.Gaussian([[1.0, 0.0]], [[0.0, 0.0]])))
+    [0.5]
+    """
+    where = "gaussian_kl"
+    p = check.parameters(where, "y_pred", y_pred, Gaussian)
+    if isinstance(y_true, Mapping) or hasattr(y_true, "_asdict"):
+        prior = check.parameters(where, "y_true", y_true, Gaussian)
+    else:
+        prior = Gaussian(check.array(where, "y_true", y_true), jnp.zeros((), p.mean.dtype))
+    m, u, p = check.same(where, Gaussian, prior, p)
+    return jnp.sum(looped(_gaussian_kl(m, u, p.mean, p.log_variance)), -1)
+
+
+@elementwise()
+def _gaussian_kl(m: Array, u: Array, mean: Array, s: Array) -> Array:
+    z = scaled(mean - m, 0.5 * u)
+    return 0.5 * (z * z + exp_beyond_line(s - u))
+
+
+class GaussianKL(Loss):
+    fn = gaussian_kl
+    couples = "none"
+    domain = "gaussian"
+
+
+def gamma_nll(y_true: Input, y_pred: Any) -> Array:
+    """mean of -log density of a gamma distribution, y^(k - 1) exp(-k y / μ) (k / μ)^k / Γ(k).
+
+    Use: positive quantities whose deviation grows with their mean, such as durations, amounts and
+    intensities, with the shape k predicted as well: 1 / k is the variance of the relative error.
+    Not for zeros.
+
+    `y_pred` is `losses.Gamma(log_mean, log_shape)`, of log μ and log k, or a dict with these names.
+    Exact for a large k, where it is about k (y / μ - 1 - log(y / μ)) - log(k) / 2 + ...
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats. A `y_true` of 0
+    or below counts as the smallest number above 0.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: McCullagh and Nelder (1989), Generalized linear models, chapter 8.
+
+    >>> from lossjax import losses
+    >>> print(gamma_nll([[2.0]], losses.Gamma([[0.0]], [[0.0]])))
+    [2.]
+    """
+    y_true, p = check.with_parameters("gamma_nll", y_true, y_pred, Gamma)
+    return mean(_gamma(y_true, *p), -1)
+
+
+@elementwise()
+def _gamma(t: Array, log_mean: Array, log_shape: Array) -> Array:
+    log_t = _log(t)
+    stretch = finite_exp(log_shape) * exp_beyond_line(log_t - log_mean)
+    return stretch + log_t + 0.5 * (_LOG_TWO_PI - log_shape) + stirling(log_shape)
+
+
+def _log(t: Array) -> Array:
+    return jnp.log(floored(float(jnp.finfo(t.dtype).tiny), t))
+
+
+class GammaNLL(Loss):
+    fn = gamma_nll
+    couples = "none"
+    domain = "gamma"
+
+
+def inverse_gaussian_nll(y_true: Input, y_pred: Any) -> Array:
+    """mean of (log 2π + 3 log y - log λ) / 2 + λ (y - μ)² / (2 μ² y), y = y_true.
+
+    Use: positive quantities with a long tail, such as first passage times and claims: the variance
+    is μ³ / λ, so that large means err more than under `gamma_nll`. Not for zeros.
+
+    `y_pred` is `losses.InverseGaussian(log_mean, log_shape)`, of log μ and log λ, or a dict with
+    these names.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats. A `y_true` of 0
+    or below counts as the smallest number above 0.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Tweedie (1957), Ann. Math. Statist. 28(2), eq. 1.
+
+    >>> from lossjax import losses
+    >>> print(inverse_gaussian_nll([[1.0]], losses.InverseGaussian([[0.0]], [[0.0]])).round(4))
+    [0.9189]
+    """
+    y_true, p = check.with_parameters("inverse_gaussian_nll", y_true, y_pred, InverseGaussian)
+    return mean(_inverse_gaussian(y_true, *p), -1)
+
+
+@elementwise()
+def _inverse_gaussian(t: Array, log_mean: Array, log_shape: Array) -> Array:
+    # The relative error is as normal, with the variance t / shape.
+    log_t = _log(t)
+    s = log_t - log_shape
+    z = scaled(expm1(log_t - log_mean), 0.5 * s)
+    return 0.5 * (_LOG_TWO_PI + s + z * z) + log_t
+
+
+class InverseGaussianNLL(Loss):
+    fn = inverse_gaussian_nll
+    couples = "none"
+    domain = "inverse gaussian"
+
+
+def gaussian_crps(y_true: Input, y_pred: Any) -> Array:
+    """mean of e (2 Φ(z) - 1) + σ (2 φ(z) - 1 / √π), e = y_true - mean, z = e / σ.
+
+    Use: as `gaussian_nll`, where outliers are not to outweigh all else: it grows as |e|, has the
+    unit of `y_true`, and compares with the absolute error of a forecast without a spread. Members
+    of an ensemble go to `ensemble_crps`, quantiles to `quantile_crps`.
+
+    The continuous ranked probability score of a normal distribution, ∫ (F(x) - 1[x ≥ y])² dx.
+    `y_pred` is `losses.Gaussian(mean, log_variance)`, log σ² being the second, or a dict with
+    these names.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...) ≥ 0.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Gneiting et al. (2005), doi:10.1175/MWR2904.1, eq. 5.
+
+    >>> from lossjax import losses
+    >>> print(gaussian_crps([[0.0]], losses.Gaussian([[0.0]], [[0.0]])).round(4))
+    [0.2337]
+    """
+    y_true, p = check.with_parameters("gaussian_crps", y_true, y_pred, Gaussian)
+    return mean(_gaussian_crps(y_true - p.mean, p.log_variance), -1)
+
+
+@partials(
+    lambda de, _, e, s: de * lax.erf(scaled(e, 0.5 * s) * math.sqrt(0.5)),
+    lambda ds, _, e, s: ds * 0.5 * _spread(e, s),
+)
+def _gaussian_crps(e: Array, s: Array) -> Array:
+    return e * lax.erf(scaled(e, 0.5 * s) * math.sqrt(0.5)) + _spread(e, s)
+
+
+def _spread(e: Array, s: Array) -> Array:
+    """σ (2 φ(e / σ) - 1 / √π)."""
+    z = scaled(e, 0.5 * s)
+    peak = math.sqrt(2) * jnp.exp(-0.5 * z * z) - 1
+    return finite_exp(0.5 * s) * peak / math.sqrt(math.pi)
+
+
+class GaussianCRPS(Loss):
+    fn = gaussian_crps
+    couples = "none"
+    domain = "gaussian"

@@ -127,6 +127,22 @@ def finite_exp(x: Array) -> Array:
     return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
 
 
+# The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
+@partials(lambda dx, _, x: dx * jnp.exp(x))
+def expm1(x: Array) -> Array:
+    return jnp.expm1(x)
+
+
+@partials(lambda dx, _, x: dx * expm1(x))
+def exp_beyond_line(x: Array) -> Array:
+    """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(9 if jnp.finfo(x.dtype).bits <= 32 else 15, 2, -1):
+        total = (total + 1) * near / k
+    return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
 @partials(
     lambda de, _, e, s: de * finite_exp(-s),
     lambda ds, out, e, s: -ds * out,

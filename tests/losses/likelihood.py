@@ -43,6 +43,11 @@ def some(rng, n=60):
     return np.concatenate([rng.normal(0, 2, n - len(far) - 1), far, [0]])
 
 
+def mild(rng, n=60):
+    """Parameters of usual size, and some that are extreme."""
+    return np.concatenate([rng.normal(0, 2, n - 11), rng.uniform(-20, 20, 10), [0]])
+
+
 LOG_TWO_PI = mp.log(2 * mp.pi)
 
 
@@ -68,6 +73,58 @@ def of_laplace(t, p, _):
     m, s = p.T
     z = np.abs(t[:, 0] - m) * np.exp(-s)
     return largest(1, s, z), np.stack([0 * s, largest(1, z)], -1)
+
+
+def gaussian_kl(t, p):
+    """To a normal distribution of variance 1."""
+    d = len(t)
+    rows = zip(t, p[:d], p[d:], strict=True)
+    return mp.fsum((m - u) ** 2 + mp.exp(s) - 1 - s for u, m, s in rows) / 2
+
+
+@entry_by_entry
+def gamma_nll(t, log_mean, log_shape):
+    k, scale = mp.exp(log_shape), mp.exp(log_mean - log_shape)
+    return mp.loggamma(k) + k * mp.log(scale) - (k - 1) * mp.log(t) + t / scale
+
+
+def logarithms(t, p):
+    """log(t / μ), and how large the logarithms are of which it is the difference."""
+    log_t = np.log(t[:, 0])
+    return log_t - p[:, 0], largest(1, log_t, p[:, 0])
+
+
+def of_gamma(t, p, _):
+    (r, size), k = logarithms(t, p), np.exp(p[:, 1])
+    slope = k * largest(np.expm1(r) * size, np.exp(r), np.expm1(r) - r)
+    return largest(slope, size, p[:, 1]), np.stack([k * np.exp(r) * size, largest(1, slope)], -1)
+
+
+@entry_by_entry
+def inverse_gaussian_nll(t, log_mean, log_shape):
+    m, c = mp.exp(log_mean), mp.exp(log_shape)
+    return (LOG_TWO_PI + 3 * mp.log(t) - log_shape + c * (t - m) ** 2 / (m**2 * t)) / 2
+
+
+def of_inverse_gaussian(t, p, _):
+    (r, size), c = logarithms(t, p), np.exp(p[:, 1]) / t[:, 0]
+    slope = c * np.abs(np.expm1(r)) * largest(np.expm1(r), np.exp(r)) * largest(size, p[:, 1])
+    by_mean = c * np.exp(r) * largest(np.exp(r), 1) * largest(size, p[:, 1])
+    return largest(slope, size, p[:, 1]), np.stack([by_mean, largest(1, slope)], -1)
+
+
+@entry_by_entry
+def gaussian_crps(t, m, s):
+    e, scale = t - m, mp.exp(s / 2)
+    z = e / scale
+    density = mp.exp(-(z**2) / 2) / mp.sqrt(2 * mp.pi)
+    return e * mp.erf(z / mp.sqrt(2)) + scale * (2 * density - 1 / mp.sqrt(mp.pi))
+
+
+def of_gaussian_crps(t, p, _):
+    return largest(t[:, 0] - p[:, 0], np.exp(p[:, 1] / 2)), np.stack(
+        [0 * p[:, 1], np.exp(p[:, 1] / 2)], -1
+    )
 
 
 CASES = (
@@ -102,6 +159,60 @@ CASES = (
                 "-stats.laplace.logpdf(y_true, y_pred.mean, np.exp(y_pred.log_scale)).mean()",
             ),
         ),
+    ),
+    Case(
+        losses.GaussianKL,
+        exact=gaussian_kl,
+        packed=parted(losses.Gaussian),
+        inputs=lambda rng: drawn(rng, [0, 1, -30], some(rng), rng.permutation(some(rng))),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "torch.distributions.kl_divergence("
+                "torch.distributions.Normal(y_pred.mean, (y_pred.log_variance / 2).exp()), "
+                "torch.distributions.Normal(y_true, 1.0)).sum(-1).mean()",
+            ),
+        ),
+    ),
+    Case(
+        losses.GammaNLL,
+        exact=gamma_nll,
+        packed=parted(losses.Gamma),
+        inputs=lambda rng: drawn(rng, [1e-3, 1, 2, 300], mild(rng), mild(rng)),
+        sizes=of_gamma,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.gamma.logpdf(y_true, np.exp(y_pred.log_shape), "
+                "scale=np.exp(y_pred.log_mean - y_pred.log_shape)).mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.Gamma(y_pred.log_shape.exp(), "
+                "(y_pred.log_shape - y_pred.log_mean).exp()).log_prob(y_true).mean()",
+            ),
+        ),
+    ),
+    Case(
+        losses.InverseGaussianNLL,
+        exact=inverse_gaussian_nll,
+        packed=parted(losses.InverseGaussian),
+        inputs=lambda rng: drawn(rng, [1e-3, 1, 2, 300], mild(rng), mild(rng)),
+        sizes=of_inverse_gaussian,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.invgauss.logpdf(y_true, np.exp(y_pred.log_mean - y_pred.log_shape), "
+                "scale=np.exp(y_pred.log_shape)).mean()",
+            ),
+        ),
+    ),
+    Case(
+        losses.GaussianCRPS,
+        exact=gaussian_crps,
+        packed=parted(losses.Gaussian),
+        inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], some(rng), rng.permutation(some(rng))),
+        sizes=of_gaussian_crps,
     ),
 )
 

@@ -30,6 +30,7 @@ RANK = {
     "math.elementwise": 2,
     "math.entropy": 3,
     "math.angle": 3,
+    "math.gamma": 3,
     "math.largest": 3,
     "math.softmax": 3,
     "math.overlap": 3,

@@ -17,7 +17,7 @@ Sample: TypeAlias = tuple[str, Any, Any]  # (name, y_true, y_pred)
 
 # The groups of edges.
 PROBABILITIES, BIG, INFINITE = "probabilities 0 and 1", "±1e4", "±inf"
-EXTREME = "parameters ±80"
+EXTREME = "extreme parameters"
 ZERO, TIES = "zero vectors", "ties"
 
 _SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing

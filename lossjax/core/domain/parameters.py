@@ -28,9 +28,20 @@ class Laplace(NamedTuple):
     log_scale: Any
 
 
-PARAMETERS: tuple[Any, ...] = (Gaussian, Laplace)
+class Gamma(NamedTuple):
+    """Gamma distributions: the logarithms of their means, and of their shapes."""
 
-_FAR = 80.0  # beyond it exp is near the end of float32
+    log_mean: Any
+    log_shape: Any
+
+
+class InverseGaussian(NamedTuple):
+    """Inverse Gaussian distributions: the logarithms of their means, and of their shapes."""
+
+    log_mean: Any
+    log_shape: Any
+
+
 _DRAWN = 0.7  # the deviation of parameters that are drawn
 
 
@@ -41,8 +52,12 @@ def _made(
     truth: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray],
     truths: tuple[float, float, float],
     rule: Callable[[Array], tuple[Array, str]] | None = None,
+    far: float = 80.0,
 ) -> Domain:
-    """`truth` draws what came, `truths` are three of it; `rule` is what must hold of it."""
+    """`truth` draws what came, `truths` are three of it; `rule` is what must hold of it.
+
+    From -`far` to `far` the loss is finite in float32, the other parameters being 0.
+    """
     names = kind._fields
     rows, usual = np.array(truths, np.float32)[:, None], np.zeros((3, len(names)), np.float32)
 
@@ -64,7 +79,7 @@ def _made(
     def edges() -> Iterator[Edge]:
         yield ZERO, "y_pred", rows, usual
         for i, field in enumerate(names):
-            for value in (-_FAR, _FAR):
+            for value in (-far, far):
                 yield EXTREME, f"{field} = {value:g}", rows, at(i, value)
 
     def extremes(limits: Any) -> Iterator[Sample]:
@@ -92,7 +107,7 @@ def _made(
         ),
         grid=(
             [[x] for x in truths],
-            [point(i, x) for i in range(len(names)) for x in np.linspace(-_FAR, _FAR, 41)],
+            [point(i, x) for i in range(len(names)) for x in np.linspace(-far, far, 41)],
         ),
         edges=edges,
         extremes=extremes,
@@ -103,5 +118,18 @@ def _normal(rng: np.random.Generator, s: tuple[int, ...]) -> np.ndarray:
     return rng.normal(size=s)
 
 
+def _positive(rng: np.random.Generator, s: tuple[int, ...]) -> np.ndarray:
+    return rng.gamma(2, size=s)
+
+
+def _above_zero(t: Array) -> tuple[Array, str]:
+    return t > 0, "must be above 0"
+
+
 GAUSSIAN = _made(Gaussian, "gaussian", "real numbers", _normal, (0.0, 1.0, -2.5))
 LAPLACE = _made(Laplace, "laplace", "real numbers", _normal, (0.0, 1.0, -2.5))
+GAMMA, INVERSE_GAUSSIAN = (
+    _made(kind, name, "numbers above 0", _positive, (0.5, 1.0, 4.0), _above_zero, far)
+    # The square of the mean divides.
+    for kind, name, far in ((Gamma, "gamma", 80.0), (InverseGaussian, "inverse gaussian", 40.0))
+)
