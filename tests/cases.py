@@ -63,8 +63,10 @@ class Case:
     residuals: int | None = None
     extra: float | None = None
     elsewhere: tuple[Elsewhere, ...] = ()
-    # Logits -> y_pred, where that is more than one array.
+    # Logits, or parameters side by side, -> y_pred, where that is more than one array.
     packed: Callable[[Any], Any] | None = None
+    # Part of the derivative is stopped, where numbers are not 0: it is no difference across.
+    is_stopped: bool = False
 
     @property
     def domain(self) -> str:
@@ -149,3 +151,5 @@ VARIANTS = [(case, config) for case in CASES for config in case.configs]
 _FIRST = {(row.domain, row.couples): row for row in reversed(ROWS)}
 DEEP = tuple(row for row in ROWS if row.keras or _FIRST[row.domain, row.couples] is row)
 DEEP_VARIANTS = [(case, config) for case, config in VARIANTS if case in DEEP]
+# And those of several arrays that each have a row a sample.
+OF_SAMPLES = [(c, k) for c in ROWS if not c.loss._declared.domain.predicted for k in c.configs]

@@ -123,6 +123,47 @@ def pair(where: str, y_true: Any, y_pred: Any, *, align: bool = False) -> tuple[
     return y_true, y_pred
 
 
+def parameters(where: str, name: str, value: Any, kind: Any) -> Any:
+    """`value` as the named tuple `kind` of arrays: such a one, or a dict with its names."""
+    names = kind._fields
+    given = value._asdict() if hasattr(value, "_asdict") else value
+    if not (isinstance(given, Mapping) and set(given) == set(names)):
+        got = type(value).__name__
+        if isinstance(given, Mapping):
+            got = f"{got} with the names {sorted(map(str, given))[:5]}"
+        raise TypeError(
+            f"{where}: {name} must hold the parameters {', '.join(names)}, as losses."
+            f"{kind.__name__}({', '.join(f'{x}=...' for x in names)}) or a dict with these names, "
+            f"got {got[:80]}."
+        )
+    return kind(*(wide(array(where, f"{name}.{x}", given[x])) for x in names))
+
+
+def with_parameters(where: str, y_true: Any, y_pred: Any, kind: Any) -> tuple[Array, Any]:
+    """`y_true` and the parameters `kind` of its distribution, all of the same shape and dtype.
+
+    Shapes may be broadcast to one of them, never all to another, as in `pair`.
+    """
+    found = parameters(where, "y_pred", y_pred, kind)
+    t, p = same(where, kind, (array(where, "y_true", y_true),), found)
+    return t, p
+
+
+def same(where: str, kind: Any, truths: tuple[Array, ...], found: Any) -> tuple[Any, ...]:
+    """The arrays of both, broadcast to one of them, in the widest dtype of the parameters."""
+    every = (*truths, *found)
+    shapes = [x.shape for x in every]
+    shape = joint_shape(*shapes)
+    if shape not in shapes:
+        raise ValueError(
+            f"{where}: y_true and the parameters in y_pred need equal shapes, or shapes that "
+            f"broadcast to one of them, got {', '.join(map(str, shapes))}."
+        )
+    dtype = max((x.dtype for x in found), key=lambda dtype: dtype.itemsize)
+    full = [jnp.broadcast_to(x.astype(dtype), shape) for x in every]
+    return (*full[: len(truths)], kind(*full[len(truths) :]))
+
+
 def joint_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
     """What the shapes are broadcast to; None where they do not fit."""
     try:

@@ -4,6 +4,8 @@ A rule is written with primitives of this file, so that differentiating it again
 Values are written with max and min in place of select and clip: see `fusion`.
 """
 
+import math
+
 import jax
 from jax import lax
 from jax import numpy as jnp
@@ -123,6 +125,36 @@ def huber_curve(e: Array, delta: Array) -> Array:
     """e²/2 up to |e| = delta, the tangent line beyond."""
     q = jnp.minimum(jnp.abs(e), delta)
     return q * (jnp.abs(e) - 0.5 * q)
+
+
+def finite_exp(x: Array) -> Array:
+    """exp(x), and about the largest number where that is infinite: 0 times it is 0."""
+    return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
+
+
+# The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
+@partials(lambda dx, _, x: dx * jnp.exp(x))
+def expm1(x: Array) -> Array:
+    return jnp.expm1(x)
+
+
+@partials(lambda dx, _, x: dx * expm1(x))
+def exp_beyond_line(x: Array) -> Array:
+    """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(9 if jnp.finfo(x.dtype).bits <= 32 else 15, 2, -1):
+        total = (total + 1) * near / k
+    return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
+@partials(
+    lambda de, _, e, s: de * finite_exp(-s),
+    lambda ds, out, e, s: -ds * out,
+)
+def scaled(e: Array, log_scale: Array) -> Array:
+    """e exp(-log_scale): 0 for e = 0, however small the scale is."""
+    return e * finite_exp(-log_scale)
 
 
 @partials(lambda de, _, e: de * jnp.tanh(e))

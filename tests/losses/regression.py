@@ -130,6 +130,7 @@ CASES = (
         ulps=(4, 2),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.EpsilonInsensitive,
@@ -139,6 +140,7 @@ CASES = (
         ulps=(2, 0),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Quantile,
@@ -154,6 +156,7 @@ CASES = (
         ),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Expectile,
@@ -162,6 +165,7 @@ CASES = (
         ulps=(3, 2),
         residuals=1,
         extra=2,
+        keras=None,
     ),
 )
 

@@ -46,6 +46,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Cauchy,
@@ -56,6 +57,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.GemanMcClure,
@@ -64,6 +66,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Welsch,
@@ -73,6 +76,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Tukey,
@@ -81,5 +85,6 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
 )

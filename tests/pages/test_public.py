@@ -31,6 +31,7 @@ RANK = {
     "math.entropy": 3,
     "math.angle": 3,
     "math.curves": 3,
+    "math.gamma": 3,
     "math.largest": 3,
     "math.softmax": 3,
     "math.moments": 3,
