@@ -126,8 +126,8 @@ def ldam(
     Raises ValueError for other shapes and numbers out of range.
     Source: Cao et al. (2019), arXiv:1906.07413, eq. 12 and 13.
 
-    >>> print(ldam([0, 1], [[0.5, 0.0], [0.0, 0.5]], counts=[16, 1], scale=4.0).round(3))
-    [0.313 0.693]
+    >>> print(ldam([0, 1], [[0.25, 0.0], [0.0, 0.5]], counts=[16, 1], scale=4.0).round(4))
+    [0.6931 0.6931]
     """
     where = "ldam"
     check.within(where, "counts", counts, "(0, inf)")

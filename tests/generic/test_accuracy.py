@@ -92,6 +92,8 @@ def measured(case, config, some=None, twin=None):
     want = [np.array(x) for x in zip(*want, strict=True)]
     sizes = exact.sizes(case.sizes, y_true, y_pred, config, want)
     functions = [loss(**config, reduction=None) for loss in (case.loss, twin) if loss]
+    if case.packed:
+        functions = [lambda t, p: case.loss(**config, reduction=None)(t, case.packed(p))]
     got = values_and_gradients(functions, y_true, y_pred)
     return y_true, y_pred, [Measured(*x) for x in zip(want, sizes, *got, strict=True)]
 

@@ -14,7 +14,7 @@ import pytest
 from jax import numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from cases import VARIANTS, variant_id
+from cases import DEEP_VARIANTS, variant_id
 from lossjax import losses, testing
 
 DRAWS = 5
@@ -30,7 +30,7 @@ CLASSES = ("class", "score", "distribution")  # of which there are several
 CUTS = (np.s_[:1], 0, np.s_[..., :1])  # of the input that is broadcast to the other
 AXES = (-1, 0, None, (0, -1))
 
-variants = pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
+variants = pytest.mark.parametrize(("case", "config"), DEEP_VARIANTS, ids=variant_id)
 draws = pytest.mark.parametrize("draw", range(DRAWS))
 
 
@@ -123,7 +123,7 @@ def refuses(loss, t, p):
     return loss._declared.couples == "pairs" or ndim < 2 or axis in (0, None) or np.ndim(axis) > 0
 
 
-@pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
+@pytest.mark.parametrize(("case", "config"), DEEP_VARIANTS, ids=variant_id)
 @pytest.mark.thorough
 def test_the_same_inside_every_transformation(case, config):
     """Value and gradient inside shard_map, vmap, scan and checkpoint are those outside."""

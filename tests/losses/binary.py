@@ -109,6 +109,7 @@ CASES = (
         ulps=(6, 6),
         residuals=1,
         extra=5,
+        keras=None,
     ),
     Case(
         losses.BinaryFocalCrossentropy,

@@ -158,6 +158,7 @@ CASES = (
         ulps=(6, 10),
         residuals=3,
         extra=5,
+        keras=None,
     ),
     Case(
         losses.CategoricalGeneralizedCrossEntropy,

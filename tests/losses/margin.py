@@ -71,8 +71,8 @@ def within_float32(rng):
 
 
 CASES = (
-    Case(losses.Perceptron, exact=perceptron, ulps=(1, 1), residuals=1, extra=2),
-    Case(losses.SoftMargin, exact=soft_margin, ulps=(4, 4), residuals=1, extra=2),
+    Case(losses.Perceptron, exact=perceptron, ulps=(1, 1), residuals=1, extra=2, keras=None),
+    Case(losses.SoftMargin, exact=soft_margin, ulps=(4, 4), residuals=1, extra=2, keras=None),
     Case(
         losses.Exponential,
         exact=exponential,
@@ -80,14 +80,16 @@ CASES = (
         ulps=(2, 2),
         residuals=1,
         extra=2,
+        keras=None,
     ),
-    Case(losses.ModifiedHuber, exact=modified_huber, ulps=(4, 1), residuals=1, extra=2),
+    Case(losses.ModifiedHuber, exact=modified_huber, ulps=(4, 1), residuals=1, extra=2, keras=None),
     Case(
         losses.MultiMargin,
         ({}, {"margin": 0.5, "power": 2}, {"class_weight": [0.5, 2.0, 1.0, 0.0, 3.0]}),
         exact=multi_margin,
         sizes=of_multi_margin,
         ulps=(4, 2),
+        keras=None,
     ),
     Case(
         losses.MultiLabelMargin,
@@ -96,5 +98,6 @@ CASES = (
         sizes=of_multi_label_margin,
         inputs=some_hold,
         ulps=(4, 2),
+        keras=None,
     ),
 )
