@@ -175,7 +175,8 @@ def asymmetric_focal(
     have no derivative: only then is the gradient not that of the value.
     Shapes: (..., labels) for both; values (...), in nats, summed over the labels.
     Raises ValueError for unequal shapes and numbers out of range.
-    Source: Ridnik et al. (2020), arXiv:2009.14119, eq. 7.
+    Source: Ridnik et al. (2020), arXiv:2009.14119, eq. 7; timm's AsymmetricLossMultiLabel, which
+    computes in float32 and by default has gamma_pos = 1.
 
     >>> print(asymmetric_focal([[1.0, 0.0]], [[0.0, 0.0]]).round(4))
     [0.7176]

@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, TOP, clip, largest, mean, smooth
 from lossjax import losses
 
@@ -107,6 +107,13 @@ CASES = (
         exact=multi_label_soft_margin,
         sizes=of_multi_label_soft_margin,
         ulps=(6, 6),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.multilabel_soft_margin_loss(y_pred, y_true, weight=2 * torch.ones(5))",
+                {"label_weight": 2.0},
+            ),
+        ),
         residuals=1,
         extra=5,
         keras=None,

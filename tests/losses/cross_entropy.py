@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import as_list, largest, probabilities, row_largest
 from losses.categorical import counted, rounded_log
 from lossjax import losses
 
 WEIGHTS = [0.5, 2.0, 1.0, 0.0, 3.0]
+OF_TORCH = f"torch.tensor({WEIGHTS}, dtype=torch.float64)"
 
 
 def targets(label, classes):
@@ -118,20 +119,70 @@ CASES = (
         ulps=(4, 6),
         residuals=5,  # with z_loss
         extra=5,
+        keras=None,
+        elsewhere=(
+            Elsewhere("torch", "F.cross_entropy(y_pred, y_true)"),
+            Elsewhere(
+                "torch",
+                "F.cross_entropy(y_pred, y_true, label_smoothing=0.1, ignore_index=1, "
+                f"weight={OF_TORCH})",
+                {
+                    "label_smoothing": 0.1,
+                    "ignore_class": 1,
+                    "class_weight": WEIGHTS,
+                    "reduction": "mean_with_sample_weight",
+                },
+            ),
+            Elsewhere(
+                "torch",
+                "F.cross_entropy(y_pred, F.one_hot(y_true, 5).double(), "
+                f"weight={OF_TORCH}, label_smoothing=0.1)",
+                {"label_smoothing": 0.1, "class_weight": WEIGHTS},
+                note="torch divides by the count where it is given targets.",
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.softmax_cross_entropy_with_integer_labels(y_pred, y_true).mean()",
+                note="A label of -1 is the last class in optax, one beyond the last gives NaN.",
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.softmax_cross_entropy(y_pred, optax.losses.smooth_labels("
+                "jax.nn.one_hot(y_true, 5), 0.1)).mean()",
+                {"label_smoothing": 0.1},
+            ),
+        ),
     ),
-    Case(losses.Poly1, ({}, {"epsilon": -0.5}), exact=poly1, sizes=of_softmax(3), ulps=(4, 6)),
-    Case(losses.Brier, exact=brier, sizes=of_softmax(), ulps=(4, 6)),
+    Case(
+        losses.Poly1,
+        ({}, {"epsilon": -0.5}),
+        exact=poly1,
+        sizes=of_softmax(3),
+        ulps=(4, 6),
+        keras=None,
+        elsewhere=(
+            Elsewhere(
+                "optax",
+                "optax.losses.poly_loss_cross_entropy(y_pred, jax.nn.one_hot(y_true, 5), "
+                "epsilon=0.5).mean()",
+                {"epsilon": 0.5},
+            ),
+        ),
+    ),
+    Case(losses.Brier, exact=brier, sizes=of_softmax(), ulps=(4, 6), keras=None),
     Case(
         losses.SymmetricCrossEntropy,
         ({}, {"alpha": 0.1, "beta": 2.0, "log_zero": -6.0}),
         exact=symmetric_cross_entropy,
         sizes=of_softmax(4),
         ulps=(4, 6),
+        keras=None,
     ),
     Case(
         losses.ConfidencePenalty,
         ({}, {"beta": 0.5}),
         exact=confidence_penalty,
+        keras=None,
         sizes=of_softmax(),
         ulps=(4, 6),
     ),

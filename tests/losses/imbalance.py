@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import as_list, largest, probabilities, row_largest
 from losses.binary import sigmoid
 from losses.cross_entropy import of_softmax
@@ -69,11 +69,21 @@ CASES = (
         exact=logit_adjusted,
         sizes=of_softmax(4),
         ulps=(4, 6),
+        keras=None,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                f"F.cross_entropy(y_pred + torch.tensor({COUNTS}, dtype=torch.float64).log(), "
+                "y_true)",
+                {"prior": COUNTS},
+            ),
+        ),
     ),
     Case(
         losses.LDAM,
         ({}, {"counts": COUNTS, "max_margin": 0.3, "scale": 10.0}),
         exact=ldam,
+        keras=None,
         sizes=of_ldam,
         ulps=(4, 6),
     ),
@@ -85,6 +95,7 @@ CASES = (
         sizes=of_asymmetric_focal,
         ulps=(12, 12),
         residuals=1,
+        keras=None,
     ),
 )
 
