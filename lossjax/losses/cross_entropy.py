@@ -16,6 +16,7 @@ from lossjax.math.softmax import (
     Terms,
     label_cross_entropy,
     log_sum_exp,
+    one_hot,
     sum_over_log_softmax,
 )
 
@@ -31,27 +32,6 @@ __all__ = [
     "poly1",
     "symmetric_cross_entropy",
 ]
-
-
-def _labels_or_targets(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array]:
-    """Class numbers (...), or targets of the shape of the logits (..., classes), and the logits."""
-    z = check.prediction(where, y_pred)
-    check.class_axis(where, z, -1)
-    y = check.array(where, "y_true", check.class_number(y_true))
-    if _is_targets(y):
-        y = y.astype(z.dtype)
-    elif y.ndim == z.ndim and y.shape[-1] == 1:
-        y = y[..., 0]
-    check.labels_or_targets(where, y, z.shape[:-1], z.shape[-1])
-    return y if _is_targets(y) else check.labels(where, y), z
-
-
-def _is_targets(y: Array) -> bool:
-    return bool(jnp.issubdtype(y.dtype, jnp.floating))
-
-
-def _exists(labels: Array, z: Array) -> Array:
-    return (labels >= 0) & (labels < z.shape[-1])
 
 
 # --- cross-entropy ------------------------------------------------------------------------------
@@ -97,14 +77,14 @@ def cross_entropy(
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     check.within(where, "z_loss", z_loss, "[0, inf)")
     check.choice(where, "smooth_over", smooth_over, ("all", "others"))
-    y, z = _labels_or_targets(where, y_true, y_pred)
+    y, z = check.truth_and_logits(where, y_true, y_pred)
     weight = check.of_classes(where, "class_weight", class_weight, z.shape[-1], z.dtype)
     counts = _counts(where, y, z, ignore_class)
     if counts is not None:
         z = reduce.guarded(z, counts[..., None])
     kept, added = _smoothing(label_smoothing, smooth_over, z)
     along = weight.reshape((1,) * (z.ndim - 1) + (-1,)) if weight.ndim else weight
-    if _is_targets(y):
+    if check.is_targets(y):
         values = sum_over_log_softmax(_weighed_entropy, -1, z, kept * y, along, added)
     else:
         values = xmuly(kept * weight_of(y, weight), label_cross_entropy(y, z, -1))
@@ -119,11 +99,11 @@ def cross_entropy(
 def _counts(where: str, y: Array, z: Array, ignore_class: Ignored) -> Array | None:
     """Which labels are of a class that counts; None where there are targets."""
     ignore_class = check.ignored(where, ignore_class)
-    if _is_targets(y):
+    if check.is_targets(y):
         if ignore_class is not None:
             raise ValueError(f"{where}: ignore_class needs class numbers, y_true holds targets.")
         return None
-    exists = _exists(y, z)
+    exists = check.exists(y, z)
     return exists if ignore_class is None else exists & ~check.is_among(y, ignore_class)
 
 
@@ -143,7 +123,7 @@ def _weighed_entropy(log_q: Array, t: Array, weight: Array, added: Array | None)
 
 
 def _weight_of_truth(y: Array, weight: Array) -> Array:
-    return jnp.sum(weight * y, -1) if _is_targets(y) else weight_of(y, weight)
+    return jnp.sum(weight * y, -1) if check.is_targets(y) else weight_of(y, weight)
 
 
 @partials(
@@ -202,7 +182,7 @@ class CrossEntropy(Loss):
         with jax.named_scope(self.name):
             inputs = self._prepare(y_true, y_pred, sample_weight, mask)
             values, own, counted = self._evaluate(inputs)
-            y, z = _labels_or_targets(where, inputs.y_true, inputs.y_pred)
+            y, z = check.truth_and_logits(where, inputs.y_true, inputs.y_pred)
             weight = jnp.asarray(self.class_weight, z.dtype)
             weights = jnp.broadcast_to(_weight_of_truth(y, weight), values.shape)
             loss, weight = (
@@ -220,13 +200,13 @@ class CrossEntropy(Loss):
 
 def _over_classes(where: str, curve: Terms, y_true: Input, y_pred: Input, *hyper: Hyper) -> Array:
     """Σ curve(log softmax(z), t, *hyper); a label out of range has 0."""
-    y, z = _labels_or_targets(where, y_true, y_pred)
+    y, z = check.truth_and_logits(where, y_true, y_pred)
     numbers = [jnp.asarray(h, z.dtype) for h in hyper]
-    if _is_targets(y):
+    if check.is_targets(y):
         return sum_over_log_softmax(curve, -1, z, y, *numbers)
-    exists = _exists(y, z)
+    exists = check.exists(y, z)
     z = reduce.guarded(z, exists[..., None])
-    t = (y[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
+    t = one_hot(y, z)
     return jnp.where(exists, sum_over_log_softmax(curve, -1, z, t, *numbers), 0)
 
 

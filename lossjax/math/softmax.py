@@ -71,6 +71,11 @@ def log_softmax(z: Array, axis: Axis) -> Array:
     return _log_softmax(z, *_exp_sum(z, axis))
 
 
+def one_hot(labels: Array, z: Array) -> Array:
+    """Targets for the logits z; all 0 for a label out of range."""
+    return (labels[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
+
+
 def log_sum_exp(z: Array, axis: int) -> Array:
     m, log_sum = _exp_sum(z, axis)
     return jnp.squeeze(m + log_sum, axis)
