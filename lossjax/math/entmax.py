@@ -8,20 +8,13 @@ import functools
 from typing import Any
 
 import jax
-from jax import lax
 from jax import numpy as jnp
 
 from lossjax.core.types import Array
 from lossjax.math.elementwise import floored
-from lossjax.math.fusion import at_least, bounded
+from lossjax.math.fusion import at_least
 
 _LOWEST = -4.0  # scores below have no share, and do not overflow here
-
-
-def below_largest(z: Array) -> Array:
-    """z less the largest of its row, with ±inf as the largest number: an infinite score has won."""
-    top = lax.stop_gradient(jnp.max(z, -1, keepdims=True, initial=-jnp.inf))
-    return bounded(bounded(z) - bounded(top))
 
 
 def shares(beta: int, x: Array) -> Array:
