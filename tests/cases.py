@@ -30,6 +30,7 @@ class Elsewhere:
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     _: dataclasses.KW_ONLY
     times: float = 1.0
+    gradient: str = ""  # by y_pred, of a library whose numbers have none
     note: str = ""  # what else a reader of docs/elsewhere.md should know
 
 

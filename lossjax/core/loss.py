@@ -35,7 +35,7 @@ def static(
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
-def leaf(*, default: float, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
+def leaf(*, default: Any, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
     """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none.
 
     An end in brackets belongs to it: "[0, inf]" lets infinity through. NaN is in no range.

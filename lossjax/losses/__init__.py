@@ -16,10 +16,12 @@ from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
+from lossjax.losses.ordinal import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.relative import *  # noqa: F403
 from lossjax.losses.robust import *  # noqa: F403
 from lossjax.losses.segmentation import *  # noqa: F403
 from lossjax.losses.sequence import *  # noqa: F403
 from lossjax.losses.similarity import *  # noqa: F403
+from lossjax.losses.survival import *  # noqa: F403
 from lossjax.losses.vocabulary import *  # noqa: F403
