@@ -101,11 +101,10 @@ class LinearCase(Case):
 
 
 def loss_classes() -> list[type[Loss]]:
-    """Every loss of the namespace, by name."""
-    found = {
-        cls for cls in vars(losses).values() if isinstance(cls, type) and issubclass(cls, Loss)
-    }
-    return sorted(found - {Loss}, key=lambda cls: cls.__name__)
+    """Every loss of the namespace, by name; not those that are made of losses."""
+    named = {cls for cls in vars(losses).values() if isinstance(cls, type)}
+    found = (cls for cls in named if issubclass(cls, Loss) and cls._declared.fn)
+    return sorted(found, key=lambda cls: cls.__name__)
 
 
 def find(name: str) -> type[Loss]:
