@@ -139,9 +139,9 @@ def cost(
     >>> added.kernels, added.bytes_accessed / x.nbytes, added.bytes_over_floor, added.flops
     (1, 3.0, 1.0, 262144.0)
     """
-    chip, target = _resolved(device)
+    chip, target, options = _resolved(device)
     sharding = jax.sharding.SingleDeviceSharding(chip)
-    compiled = _traced(fn, args, kwargs, sharding).lower().compile()
+    compiled = _traced(fn, args, kwargs, sharding).lower().compile(compiler_options=options)
     program = Program(compiled.as_text())
     analysis = _analysis(compiled)
     xla_bytes, xla_seconds = (
@@ -182,17 +182,17 @@ def cost(
     )
 
 
-def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | None]:
-    """The device, or the stand-in for it, and its peaks."""
+def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | None, dict[str, Any]]:
+    """The device, or the stand-in for it; its peaks; how to compile for it."""
     if device is None:
         device = next(iter(jax.numpy.empty(()).devices()))
     if isinstance(device, jax.Device):
-        return device, _targets.of_device(device)
+        return device, _targets.of_device(device), {}
     if isinstance(device, str):
         name = device.lower()
         target = TARGETS.get(name) or TARGETS.get(f"tpu {name}")
         if target is not None:
-            return _stand_in(target.name), target
+            return _stand_in(target.name), target, dict(target.options)
         if name in _PLATFORMS:
             try:
                 chip = jax.devices(name)[0]
@@ -201,7 +201,7 @@ def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | Non
                     f"lossjax.devices.cost: device {device!r} must be here, or be compiled for "
                     f"ahead of time as one of {', '.join(map(repr, TARGETS))}; JAX says: {error}"
                 ) from error
-            return chip, _targets.of_device(chip)
+            return chip, _targets.of_device(chip), {}
     known = ", ".join(map(repr, (*_PLATFORMS, *TARGETS)))
     raise ValueError(
         f"lossjax.devices.cost: device must be None, a jax.Device or one of {known}, "

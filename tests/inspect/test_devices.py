@@ -108,7 +108,7 @@ class Compiled:
     def __init__(self, analysis):
         self.analysis = analysis
 
-    def trace(self, *args):
+    def trace(self, *args, **options):
         return self
 
     lower = compile = memory_analysis = trace
@@ -132,7 +132,7 @@ class Compiled:
 )
 def test_estimates(analysis, seconds, by, fraction, monkeypatch):
     chip, target = jax.devices()[0], TARGETS["tpu v5e"]
-    monkeypatch.setattr(_cost, "_resolved", lambda device: (chip, target))
+    monkeypatch.setattr(_cost, "_resolved", lambda device: (chip, target, {}))
     monkeypatch.setattr(_cost, "_traced", lambda *args: Compiled(analysis))
     found = cost(added, X, X, device="tpu v5e")
     assert (found.estimated_seconds, found.estimated_by) == (pytest.approx(seconds), by)
@@ -187,7 +187,7 @@ from lossjax.devices import TARGETS, cost
 x = jax.ShapeDtypeStruct((4096, 1024), jnp.float32)
 for name in sys.argv[1:]:
     assert TARGETS[name].device().device_kind in TARGETS[name].kinds
-    if name not in ("tpu v5e", "h100"):
+    if name not in ("tpu v5e", "tpu v6e", "h100"):
         continue
     added = cost(lambda x, t: x + t, x, x, device=name)
     assert added.device == name
@@ -195,6 +195,8 @@ for name in sys.argv[1:]:
     assert 0.5 < added.estimated_roofline_fraction < 1.1, added
     rows = cost(lambda x: jax.lax.scan(lambda c, r: (c + r, None), x[0], x)[0], x, device=name)
     assert 0.9 < rows.bytes_over_floor < 5, rows  # a GPU has its carry in main memory
+    picked = cost(lambda x, i: x[i], x, jax.ShapeDtypeStruct((512,), jnp.int32), device=name)
+    assert picked.bytes_over_floor < 1, picked
     product = cost(jnp.matmul, x, jax.ShapeDtypeStruct((1024, 512), jnp.float32), device=name)
     assert product.flops == 2 * 4096 * 1024 * 512, product
 """
