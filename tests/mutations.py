@@ -238,7 +238,7 @@ ERRORS = (
     Error(
         "disarm: no guard for masked inputs",
         "core/loss.py",
-        "return reduce.disarmed(inputs, alive, axis, reduce.guarded)",
+        "return reduce.disarmed(inputs, alive, axis, guarded)",
         "return inputs",
         "LogCosh or CategoricalCrossentropy",
     ),

@@ -5,10 +5,10 @@ import warnings
 
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
-from lossjax.math.elementwise import EPSILON, log1p, pick, power, quotient, surprise, xmuly
+from lossjax.math.elementwise import EPSILON, guarded, log1p, pick, power, quotient, surprise, xmuly
 from lossjax.math.entropy import (
     box_cox,
     class_count,
@@ -17,6 +17,7 @@ from lossjax.math.entropy import (
     smoothed,
     smoothing_amount,
 )
+from lossjax.math.fusion import looped
 from lossjax.math.softmax import label_cross_entropy, sum_over_log_softmax, sum_over_shares
 
 __all__ = [
@@ -71,7 +72,7 @@ def categorical_crossentropy(
 def _cross_entropy(
     is_log: bool, classes: int, q: Array, t: Array, smoothing: Array | None
 ) -> Array:
-    return smoothed(t, smoothing, classes) * surprise(q if is_log else jnp.log(q))
+    return smoothed(t, smoothing, classes) * (surprise(q) if is_log else -jnp.log(q))
 
 
 def _warn_of_one_class(where: str, p: Array) -> None:
@@ -154,7 +155,7 @@ def _focal(
         # q is clipped: no zero to the power of a traced gamma
         wrongness = power(1 - q, n) if n else jnp.exp(gamma * log1p(-q))
         entropy = wrongness * -jnp.log(q)
-    return xmuly(alpha * smoothed(t, smoothing, classes), entropy)
+    return looped(xmuly(alpha * smoothed(t, smoothing, classes), entropy))
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -203,13 +204,11 @@ def sparse_categorical_crossentropy(
     valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
         valid &= ~check.is_among(labels, ignore_class)
-    p = reduce.guarded(p, jnp.expand_dims(valid, axis))
     if from_logits:
-        values = label_cross_entropy(labels, p, axis)
-    else:
-        picked, _ = pick(p, labels, axis)
-        values = -jnp.log(_clipped_share(picked, jnp.sum(p, axis)))
-    return jnp.where(valid, values, 0)
+        return label_cross_entropy(jnp.where(valid, labels, -1), p, axis)
+    p = guarded(p, jnp.expand_dims(valid, axis))
+    picked, _ = pick(p, labels, axis)
+    return jnp.where(valid, -jnp.log(_clipped_share(picked, jnp.sum(p, axis))), 0)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -255,7 +254,7 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     labels = check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = pick(p, labels, -1)
-    picked = reduce.guarded(picked, exists)
+    picked = guarded(picked, exists)
     return jnp.where(exists, box_cox(picked, q), 1 / q)
 
 

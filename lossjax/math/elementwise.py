@@ -41,6 +41,18 @@ def finite(x: Array) -> Array:
     return jnp.clip(x, -big, big)
 
 
+@jax.custom_jvp
+def guarded(x: Array, alive: Array) -> Array:
+    """`x` itself, without derivative in entries that count for nothing, whatever they hold.
+
+    Free where values depend on their own sample alone.
+    """
+    return x
+
+
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
+
+
 @partials(lambda dx, _, x, y: dx * finite(y), lambda dy, _, x, y: dy * x)
 def xmuly(x: Array, y: Array) -> Array:
     """x * y with 0 * inf = 0: a class of weight 0 adds nothing, however impossible it is.
