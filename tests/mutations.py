@@ -160,9 +160,9 @@ ERRORS = (
     ),
     Error(
         "sparse: a label out of range counts",
-        "losses/categorical.py",
-        "return jnp.where(valid, values, 0)",
-        "return values",
+        "math/softmax.py",
+        "jnp.where(exists, log_sum - (bounded(picked) - bounded(m)), 0)",
+        "log_sum - (bounded(picked) - bounded(m))",
         "SparseCategorical or integers",
     ),
     Error(
