@@ -15,6 +15,7 @@ from lossjax.core.registry import Declared, declaration, register, registry
 from lossjax.core.texts import nearest, shown
 from lossjax.core.types import AXIS_TYPES, Array, AxisName, Input, Reduction
 from lossjax.math import across
+from lossjax.math.elementwise import guarded
 
 
 def static(
@@ -345,7 +346,7 @@ class Loss:
         if inputs.weight is not None:
             # A weight of 0 may be differentiated, and with it the derivative of its sample.
             alive |= jnp.isfinite(values)
-        return reduce.disarmed(inputs, alive, axis, reduce.guarded)
+        return reduce.disarmed(inputs, alive, axis, guarded)
 
     def _values(self, inputs: Inputs) -> Array:
         found = self._call(inputs)

@@ -8,9 +8,10 @@ from jax import numpy as jnp
 from jax.nn import softplus
 from jax.scipy.special import log_ndtr
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import Array, Hyper, Input
+from lossjax.math.elementwise import guarded
 from lossjax.math.entropy import binary_cross_entropy
 
 __all__ = ["Coral", "Corn", "CumulativeLink", "coral", "corn", "cumulative_link"]
@@ -102,7 +103,7 @@ def cumulative_link(
     if p.shape[-1] != 1:
         raise ValueError(f"{where}: y_pred must have shape (..., 1), a score, got {p.shape}.")
     valid = (levels >= 0) & (levels <= len(steps))
-    score = reduce.guarded(p, valid[..., None])[..., 0]
+    score = guarded(p, valid[..., None])[..., 0]
     has_low, has_high = levels > 0, levels < len(steps)
     low = steps[jnp.clip(levels - 1, 0, len(steps) - 1)]
     high = steps[jnp.clip(levels, 0, len(steps) - 1)]
@@ -129,7 +130,7 @@ def _levels(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Arr
     check.class_axis(where, z, -1)
     levels = check.aligned_labels(where, y_true, z, -1)
     valid = (levels >= 0) & (levels <= z.shape[-1])
-    return levels, reduce.guarded(z, valid[..., None]), valid
+    return levels, guarded(z, valid[..., None]), valid
 
 
 def _increasing(where: str, thresholds: Hyper) -> Array:
