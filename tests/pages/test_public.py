@@ -34,6 +34,7 @@ RANK = {
     "math.gamma": 3,
     "math.largest": 3,
     "math.softmax": 3,
+    "math.general": 3,
     "math.moments": 3,
     "math.norm": 2,
     "math.overlap": 3,
