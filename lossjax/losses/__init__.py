@@ -12,8 +12,10 @@ from lossjax.core.domain.parameters import Laplace as Laplace
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
+from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
+from lossjax.losses.imbalance import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.ordinal import *  # noqa: F403

@@ -52,6 +52,16 @@ def _sigmoids(z: Array) -> tuple[Array, Array]:
     return jnp.where(z > 0, near, e * near), jnp.where(z > 0, e * near, near)
 
 
+def _sigmoid_slope(z: Array) -> Array:
+    return sigmoid(z) * sigmoid(-z)
+
+
+@partials(lambda dz, _, z: dz * _sigmoid_slope(z))
+def sigmoid(z: Array) -> Array:
+    """σ(z) with a slope that has all digits where σ(z) is nearly 1."""
+    return jax.nn.sigmoid(z)
+
+
 def _by_logit(t: Array, u: Array, z: Array) -> Array:
     # σ(z) - t would round to 0 as soon as σ(z) rounds to t = 1.
     p, not_p = _sigmoids(z)

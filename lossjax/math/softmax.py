@@ -84,6 +84,11 @@ def log_softmax(z: Array, axis: Axis) -> Array:
     return _log_softmax(z, *_exp_sum(z, axis))
 
 
+def log_sum_exp(z: Array, axis: int) -> Array:
+    m, log_sum = _exp_sum(z, axis)
+    return jnp.squeeze(m + log_sum, axis)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def sum_over_log_softmax(h: Terms, axis: Axis, z: Array, *others: Array) -> Array:
     """Σ h(log softmax(z), *others) over `axis`, with h elementwise."""

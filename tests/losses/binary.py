@@ -118,6 +118,13 @@ CASES = (
         exact=multi_label_soft_margin,
         sizes=of_multi_label_soft_margin,
         ulps=(6, 6),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.multilabel_soft_margin_loss(y_pred, y_true, weight=2 * torch.ones(5))",
+                {"label_weight": 2.0},
+            ),
+        ),
         residuals=1,
         extra=5,
         keras=None,
