@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lossjax.core.registry import example
 from lossjax.losses import Loss
 
 SAME_NAME = "same name"
@@ -48,6 +49,10 @@ class Case:
     extra: float | None = None
     # Logits -> y_pred, where that is more than one array.
     packed: Callable[[Any], Any] | None = None
+
+    def example(self, **config: Any) -> Loss:
+        """The loss, whose choices without default have their first value."""
+        return example(self.loss, **config)  # type: ignore[no-any-return]
 
     @property
     def domain(self) -> str:

@@ -5,6 +5,7 @@ from lossjax.core.config import get as get
 from lossjax.core.config import serialize as serialize
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403
+from lossjax.losses.boxes import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
