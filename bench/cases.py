@@ -52,12 +52,15 @@ class Case:
         """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
         return not (self.domain.in_batches or self.domain.in_steps or self.domain.predicted)
 
-    def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
+    def inputs(self, seed: int = 0) -> tuple[Any, ...]:
         """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
         y_true, y_pred = testing.sample(self.loss, self.shape, seed)
-        labelled = np.issubdtype(y_true.dtype, np.integer)
-        dtypes = np.int32 if labelled else jnp.dtype(self.dtype), jnp.dtype(self.dtype)
-        return y_true.astype(dtypes[0]), y_pred.astype(dtypes[1]), *self._weights(seed)
+
+        def cast(x: np.ndarray) -> np.ndarray:
+            is_label = np.issubdtype(x.dtype, np.integer)
+            return x.astype(np.int32 if is_label else jnp.dtype(self.dtype))
+
+        return *jax.tree.map(cast, (y_true, y_pred)), *self._weights(seed)
 
     def _weights(self, seed: int) -> tuple[np.ndarray, ...]:
         rows = np.random.default_rng([seed, 1]).uniform(size=self.shape[0])
@@ -65,11 +68,11 @@ class Case:
             return ((rows + 0.5).astype(np.float32),)
         return (rows < self.kept,) if self.weighting == "mask" else ()
 
-    def structs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+    def structs(self) -> tuple[Any, ...]:
         """The shapes and dtypes of `inputs`, for a program that is compiled but not run."""
         few = dataclasses.replace(self, shape=(2, *self.shape[1:])).inputs()
         rows = self.shape[:1]
-        return tuple(jax.ShapeDtypeStruct(rows + x.shape[1:], x.dtype) for x in few)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(rows + x.shape[1:], x.dtype), few)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,8 @@ A rule is written with primitives of this file, so that differentiating it again
 Values are written with max and min in place of select and clip: see `fusion`.
 """
 
+import math
+
 import jax
 from jax import lax
 from jax import numpy as jnp
@@ -26,7 +28,12 @@ EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabil
 
 def mean(x: Array, axis: Axis) -> Array:
     """Mean over `axis`; over an empty axis 0, not NaN."""
-    total = jnp.sum(looped(x), axis)
+    return plain_mean(looped(x), axis)
+
+
+def plain_mean(x: Array, axis: Axis) -> Array:
+    """As `mean`, of squares: the library computes them as fast as a loop of XLA."""
+    total = jnp.sum(x, axis)
     return total / max(1, x.size // max(1, total.size))
 
 
@@ -136,6 +143,36 @@ def huber_curve(e: Array, delta: Array) -> Array:
     return q * (jnp.abs(e) - 0.5 * q)
 
 
+def finite_exp(x: Array) -> Array:
+    """exp(x), and about the largest number where that is infinite: 0 times it is 0."""
+    return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
+
+
+# The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
+@partials(lambda dx, _, x: dx * jnp.exp(x))
+def expm1(x: Array) -> Array:
+    return jnp.expm1(x)
+
+
+@partials(lambda dx, _, x: dx * expm1(x))
+def exp_beyond_line(x: Array) -> Array:
+    """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(9 if jnp.finfo(x.dtype).bits <= 32 else 15, 2, -1):
+        total = (total + 1) * near / k
+    return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
+@partials(
+    lambda de, _, e, s: de * finite_exp(-s),
+    lambda ds, out, e, s: -ds * out,
+)
+def scaled(e: Array, log_scale: Array) -> Array:
+    """e exp(-log_scale): 0 for e = 0, however small the scale is."""
+    return e * finite_exp(-log_scale)
+
+
 @partials(lambda de, _, e: de * jnp.tanh(e))
 def log_of_cosh(e: Array) -> Array:
     # cosh e = 1 + m²/(2(1 + m)) with m = exp(|e|) - 1 keeps all digits near 0, where
@@ -147,7 +184,7 @@ def log_of_cosh(e: Array) -> Array:
 
 
 @partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
-def _log_ratio(a: Array, b: Array) -> Array:
+def log_ratio(a: Array, b: Array) -> Array:
     """log(a / b), exact where a is near b, and far from it.
 
     The difference of two logarithms loses every digit that they share.
@@ -161,17 +198,17 @@ def _log_ratio(a: Array, b: Array) -> Array:
 
 
 @partials(
-    lambda da, _, a, b: da * (_log_ratio(a, b) + 1),
+    lambda da, _, a, b: da * (log_ratio(a, b) + 1),
     lambda db, _, a, b: db * -(a / b),
 )
 def divergence(a: Array, b: Array) -> Array:
     """a log(a / b), exact where a is near b."""
-    return a * _log_ratio(a, b)
+    return a * log_ratio(a, b)
 
 
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
-    """log((1 + a) / (1 + b)), as `_log_ratio`."""
+    """log((1 + a) / (1 + b)), as `log_ratio`."""
     size = log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
     return jnp.where(a < b, -size, size)
 
@@ -182,6 +219,9 @@ def _log_ratio_1p(a: Array, b: Array) -> Array:
 )
 def squared_log_ratio(a: Array, b: Array) -> Array:
     """log²((1 + a) / (1 + b)), exact where a is near b, and far from it."""
+    if is_small(a, b):  # the logarithm of the derivative is this one
+        ratio = _log_ratio_1p(a, b)
+        return ratio * ratio
     size = log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
     return size * size
 
@@ -222,3 +262,8 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     index = jnp.expand_dims(jnp.clip(labels, 0, max(0, classes - 1)), axis)
     picked = jnp.squeeze(jnp.take_along_axis(x, index, axis), axis)
     return picked, (labels >= 0) & (labels < classes)
+
+
+def weight_of(labels: Array, weight: Array) -> Array:
+    """The weight of each label's class; a label out of range has that of the nearest class."""
+    return weight[jnp.clip(labels, 0, max(0, weight.size - 1))] if weight.ndim else weight

@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from mpmath import mp
 
 import lossjax
-from cases import Case
+from cases import Case, Elsewhere
 from lossjax import losses
 
 FORMATS = ("xyxy", "cxcywh", "xywh")
@@ -84,16 +84,34 @@ def of_sides(t, p, config):
     return None, np.tile(1 / np.maximum(*lengths), 2)
 
 
-def case(loss, exact, **options):
+def case(loss, exact, elsewhere=(), **options):
     configs = tuple({"box_format": name} | options for name in FORMATS)
-    return Case(loss, configs, exact=exact, sizes=of_sides, ulps=(6, 10))
+    return Case(loss, configs, exact=exact, sizes=of_sides, ulps=(6, 10), elsewhere=elsewhere)
+
+
+EPS = "Its eps=1e-7, the default, stands in every divisor: equal empty boxes have the loss 1 there."
+
+
+def of_torchvision(name, note=EPS, boxes="y_pred, y_true"):
+    call = f"torchvision.ops.{name}({boxes}, reduction='mean', eps=0.0)"
+    return (Elsewhere("torchvision", call, {"box_format": "xyxy"}, note=note),)
 
 
 CASES = (
     case(losses.IoU, iou),
-    case(losses.GIoU, giou),
-    case(losses.DIoU, diou),
-    case(losses.CIoU, ciou, stop_alpha_gradient=False),
+    case(losses.GIoU, giou, of_torchvision("generalized_box_iou_loss")),
+    case(losses.DIoU, diou, of_torchvision("distance_box_iou_loss")),
+    case(
+        losses.CIoU,
+        ciou,
+        of_torchvision(
+            "complete_box_iou_loss",
+            "Its eps reaches alpha alone: in all else there is 1e-7, which large boxes do not see. "
+            "A box without height is NaN there.",
+            "1e6 * y_pred, 1e6 * y_true",
+        ),
+        stop_alpha_gradient=False,
+    ),
     case(losses.EIoU, eiou),
 )
 

@@ -17,6 +17,7 @@ Sample: TypeAlias = tuple[str, Any, Any]  # (name, y_true, y_pred)
 
 # The groups of edges.
 PROBABILITIES, BIG, INFINITE = "probabilities 0 and 1", "±1e4", "±inf"
+EXTREME = "extreme parameters"
 ZERO, TIES = "zero vectors", "ties"
 
 _SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
@@ -100,10 +101,13 @@ class Domain:
         return self.logits if self.logits and getattr(loss, "from_logits", False) else self
 
     @functools.cached_property
+    def _drawn(self) -> tuple[Any, Any]:
+        return self.draw(np.random.default_rng(0), self.shape)
+
+    @functools.cached_property
     def structures(self) -> tuple[Any, Any]:
         """The pytrees that y_true and y_pred are."""
-        drawn = self.draw(np.random.default_rng(0), self.shape)
-        true, pred = map(jax.tree.structure, drawn)
+        true, pred = map(jax.tree.structure, self._drawn)
         return true, pred
 
     @property
@@ -112,9 +116,15 @@ class Domain:
         return not all(map(jax.tree_util.treedef_is_leaf, self.structures))
 
     def takes(self, which: int, tree: Any) -> bool:
-        """Whether `tree` is, whole, what a loss takes for y_true (0) or y_pred (1): no array."""
-        wanted = self.structures[which]
-        return not jax.tree_util.treedef_is_leaf(wanted) and jax.tree.structure(tree) == wanted
+        """Whether `tree` is, whole, what a loss takes for y_true (0) or y_pred (1): no array.
+
+        In place of a named tuple that is a dict with its names too.
+        """
+        wanted, drawn = self.structures[which], self._drawn[which]
+        if jax.tree_util.treedef_is_leaf(wanted):
+            return False
+        named = drawn._asdict() if hasattr(drawn, "_asdict") else drawn
+        return jax.tree.structure(tree) in (wanted, jax.tree.structure(named))
 
 
 # --- what several domains are made of -----------------------------------------------------------

@@ -1,0 +1,275 @@
+"""Losses of a predicted distribution, whose parameters are `y_pred`.
+
+`y_pred` is a named tuple of them, such as `losses.Gaussian(mean=..., log_variance=...)`, or a dict
+with these names.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jax import lax
+from jax import numpy as jnp
+
+from lossjax.core import check
+from lossjax.core.domain.parameters import Gamma, Gaussian, InverseGaussian, Laplace
+from lossjax.core.loss import Loss, leaf
+from lossjax.core.types import Array, Hyper, Input
+from lossjax.math.elementwise import (
+    absolute,
+    exp_beyond_line,
+    expm1,
+    finite_exp,
+    floored,
+    mean,
+    scaled,
+)
+from lossjax.math.fusion import elementwise, looped, partials
+from lossjax.math.gamma import stirling
+
+__all__ = [
+    "GammaNLL",
+    "GaussianCRPS",
+    "GaussianKL",
+    "GaussianNLL",
+    "InverseGaussianNLL",
+    "LaplaceNLL",
+    "gamma_nll",
+    "gaussian_crps",
+    "gaussian_kl",
+    "gaussian_nll",
+    "inverse_gaussian_nll",
+    "laplace_nll",
+]
+
+_LOG_TWO, _LOG_TWO_PI = math.log(2), math.log(2 * math.pi)
+
+
+def gaussian_nll(y_true: Input, y_pred: Any, *, beta: Hyper = 0.0) -> Array:
+    """mean of exp(beta s) (log 2π + s + (y_true - mean)² exp(-s)) / 2, s = log_variance.
+
+    Use: regression that says how sure it is, where errors are about normal. A single outlier costs
+    its square: `student_t_nll` and `laplace_nll` bound what it pulls. With `beta` = 1/2 samples of
+    a large predicted variance are learned from as well, which they are hardly with 0.
+
+    `y_pred` is `losses.Gaussian(mean, log_variance)`, or a dict with these names. The factor
+    exp(beta s), a power of the variance, has no derivative by `y_pred`: with `beta` ≠ 0 the
+    gradient is not that of the value. `beta` is in [0, 1]; with 1 the mean is learned as with
+    `mean_squared_error`.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats, with every
+    constant (torch's GaussianNLLLoss takes the variance and by default leaves log 2π out).
+    Raises TypeError for other parameters, ValueError for a beta outside [0, 1] and for shapes that
+    do not fit.
+    Source: Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138; Seitzer et al. (2022),
+    arXiv:2203.09168, eq. 4.
+
+    >>> from lossjax import losses
+    >>> print(gaussian_nll([[1.0]], losses.Gaussian([[0.0]], [[0.0]])).round(4))
+    [1.4189]
+    """
+    y_true, p = check.with_parameters("gaussian_nll", y_true, y_pred, Gaussian)
+    check.within("gaussian_nll", "beta", beta, "[0, 1]")
+    return mean(_gaussian(y_true, p.mean, p.log_variance, jnp.asarray(beta, y_true.dtype)), -1)
+
+
+@elementwise()
+def _gaussian(t: Array, m: Array, s: Array, beta: Array) -> Array:
+    z = scaled(t - m, 0.5 * s)
+    return 0.5 * jnp.exp(beta * lax.stop_gradient(s)) * (_LOG_TWO_PI + s + z * z)
+
+
+class GaussianNLL(Loss):
+    fn = gaussian_nll
+    couples = "none"
+    domain = "gaussian"
+    beta: Hyper = leaf(default=0.0, interval="[0, 1]", kw_only=True)
+
+
+def laplace_nll(y_true: Input, y_pred: Any) -> Array:
+    """mean of log 2 + s + |y_true - mean| exp(-s), s = log_scale.
+
+    Use: regression to the median that says how sure it is, with outliers: the pull of an error
+    does not grow with it. Where errors are about normal `gaussian_nll` is sharper.
+
+    `y_pred` is `losses.Laplace(mean, log_scale)`, or a dict with these names; the scale is the
+    mean absolute deviation.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats. At equality the
+    derivative by the mean is 0, the middle of its two sides.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Laplace (1774); Kendall and Gal (2017), arXiv:1703.04977, section 3.
+
+    >>> from lossjax import losses
+    >>> print(laplace_nll([[1.0]], losses.Laplace([[0.0]], [[0.0]])).round(4))
+    [1.6931]
+    """
+    y_true, p = check.with_parameters("laplace_nll", y_true, y_pred, Laplace)
+    return mean(_laplace(y_true, *p), -1)
+
+
+@elementwise()
+def _laplace(t: Array, m: Array, s: Array) -> Array:
+    return _LOG_TWO + s + scaled(absolute(t - m), s)
+
+
+class LaplaceNLL(Loss):
+    fn = laplace_nll
+    couples = "none"
+    domain = "laplace"
+
+
+def gaussian_kl(y_true: Any, y_pred: Any) -> Array:
+    """Σ ((mean - m)² exp(-u) + exp(s - u) - 1 - (s - u)) / 2, s = log_variance, of KL(pred ‖ true).
+
+    Use: the term of a variational autoencoder that keeps its latent variables near the prior,
+    with `y_true` = 0; between any two normal distributions. Of a value that came
+    `gaussian_nll` is the loss.
+
+    `y_pred` is `losses.Gaussian(mean, log_variance)`, or a dict with these names; `y_true` is such
+    a one too, of mean m and log-variance u, or m alone for a variance of 1.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats, the sum over the
+    latent variables. Exact where both are nearly equal.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Kingma and Welling (2014), arXiv:1312.6114, appendix B.
+
+    >>> from lossjax import losses
+    >>> print(gaussian_kl(0.0, losses.Gaussian([[1.0, 0.0]], [[0.0, 0.0]])))
+    [0.5]
+    """
+    where = "gaussian_kl"
+    p = check.parameters(where, "y_pred", y_pred, Gaussian)
+    if isinstance(y_true, Mapping) or hasattr(y_true, "_asdict"):
+        prior = check.parameters(where, "y_true", y_true, Gaussian)
+    else:
+        prior = Gaussian(check.array(where, "y_true", y_true), jnp.zeros((), p.mean.dtype))
+    m, u, p = check.same(where, Gaussian, prior, p)
+    return jnp.sum(looped(_gaussian_kl(m, u, p.mean, p.log_variance)), -1)
+
+
+@elementwise()
+def _gaussian_kl(m: Array, u: Array, mean: Array, s: Array) -> Array:
+    z = scaled(mean - m, 0.5 * u)
+    return 0.5 * (z * z + exp_beyond_line(s - u))
+
+
+class GaussianKL(Loss):
+    fn = gaussian_kl
+    couples = "none"
+    domain = "gaussian"
+
+
+def gamma_nll(y_true: Input, y_pred: Any) -> Array:
+    """mean of -log density of a gamma distribution, y^(k - 1) exp(-k y / μ) (k / μ)^k / Γ(k).
+
+    Use: positive quantities whose deviation grows with their mean, such as durations, amounts and
+    intensities, with the shape k predicted as well: 1 / k is the variance of the relative error.
+    Not for zeros.
+
+    `y_pred` is `losses.Gamma(log_mean, log_shape)`, of log μ and log k, or a dict with these names.
+    Exact for a large k, where it is about k (y / μ - 1 - log(y / μ)) - log(k) / 2 + ...
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats. A `y_true` of 0
+    or below counts as the smallest number above 0.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: McCullagh and Nelder (1989), Generalized linear models, chapter 8.
+
+    >>> from lossjax import losses
+    >>> print(gamma_nll([[2.0]], losses.Gamma([[0.0]], [[0.0]])))
+    [2.]
+    """
+    y_true, p = check.with_parameters("gamma_nll", y_true, y_pred, Gamma)
+    return mean(_gamma(y_true, *p), -1)
+
+
+@elementwise()
+def _gamma(t: Array, log_mean: Array, log_shape: Array) -> Array:
+    log_t = _log(t)
+    stretch = finite_exp(log_shape) * exp_beyond_line(log_t - log_mean)
+    return stretch + log_t + 0.5 * (_LOG_TWO_PI - log_shape) + stirling(log_shape)
+
+
+def _log(t: Array) -> Array:
+    return jnp.log(floored(float(jnp.finfo(t.dtype).tiny), t))
+
+
+class GammaNLL(Loss):
+    fn = gamma_nll
+    couples = "none"
+    domain = "gamma"
+
+
+def inverse_gaussian_nll(y_true: Input, y_pred: Any) -> Array:
+    """mean of (log 2π + 3 log y - log λ) / 2 + λ (y - μ)² / (2 μ² y), y = y_true.
+
+    Use: positive quantities with a long tail, such as first passage times and claims: the variance
+    is μ³ / λ, so that large means err more than under `gamma_nll`. Not for zeros.
+
+    `y_pred` is `losses.InverseGaussian(log_mean, log_shape)`, of log μ and log λ, or a dict with
+    these names.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...), in nats. A `y_true` of 0
+    or below counts as the smallest number above 0.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Tweedie (1957), Ann. Math. Statist. 28(2), eq. 1.
+
+    >>> from lossjax import losses
+    >>> print(inverse_gaussian_nll([[1.0]], losses.InverseGaussian([[0.0]], [[0.0]])).round(4))
+    [0.9189]
+    """
+    y_true, p = check.with_parameters("inverse_gaussian_nll", y_true, y_pred, InverseGaussian)
+    return mean(_inverse_gaussian(y_true, *p), -1)
+
+
+@elementwise()
+def _inverse_gaussian(t: Array, log_mean: Array, log_shape: Array) -> Array:
+    # The relative error is as normal, with the variance t / shape.
+    log_t = _log(t)
+    s = log_t - log_shape
+    z = scaled(expm1(log_t - log_mean), 0.5 * s)
+    return 0.5 * (_LOG_TWO_PI + s + z * z) + log_t
+
+
+class InverseGaussianNLL(Loss):
+    fn = inverse_gaussian_nll
+    couples = "none"
+    domain = "inverse gaussian"
+
+
+def gaussian_crps(y_true: Input, y_pred: Any) -> Array:
+    """mean of e (2 Φ(z) - 1) + σ (2 φ(z) - 1 / √π), e = y_true - mean, z = e / σ.
+
+    Use: as `gaussian_nll`, where outliers are not to outweigh all else: it grows as |e|, has the
+    unit of `y_true`, and compares with the absolute error of a forecast without a spread. Members
+    of an ensemble go to `ensemble_crps`, quantiles to `quantile_crps`.
+
+    The continuous ranked probability score of a normal distribution, ∫ (F(x) - 1[x ≥ y])² dx.
+    `y_pred` is `losses.Gaussian(mean, log_variance)`, log σ² being the second, or a dict with
+    these names.
+    Shapes: (..., d) for all, or broadcast to one of them; values (...) ≥ 0.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Gneiting et al. (2005), doi:10.1175/MWR2904.1, eq. 5.
+
+    >>> from lossjax import losses
+    >>> print(gaussian_crps([[0.0]], losses.Gaussian([[0.0]], [[0.0]])).round(4))
+    [0.2337]
+    """
+    y_true, p = check.with_parameters("gaussian_crps", y_true, y_pred, Gaussian)
+    return mean(_gaussian_crps(y_true - p.mean, p.log_variance), -1)
+
+
+@partials(
+    lambda de, _, e, s: de * lax.erf(scaled(e, 0.5 * s) * math.sqrt(0.5)),
+    lambda ds, _, e, s: ds * 0.5 * _spread(e, s),
+)
+def _gaussian_crps(e: Array, s: Array) -> Array:
+    return e * lax.erf(scaled(e, 0.5 * s) * math.sqrt(0.5)) + _spread(e, s)
+
+
+def _spread(e: Array, s: Array) -> Array:
+    """σ (2 φ(e / σ) - 1 / √π)."""
+    z = scaled(e, 0.5 * s)
+    peak = math.sqrt(2) * jnp.exp(-0.5 * z * z) - 1
+    return finite_exp(0.5 * s) * peak / math.sqrt(math.pi)
+
+
+class GaussianCRPS(Loss):
+    fn = gaussian_crps
+    couples = "none"
+    domain = "gaussian"
