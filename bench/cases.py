@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from lossjax import Loss, losses, testing
 from lossjax.core.domain import Domain
+from lossjax.core.registry import example
 
 KEPT = 0.8  # share of the rows that a mask keeps
 FEATURES = 512  # of the hidden states of LinearCrossEntropy
@@ -129,7 +130,7 @@ def find(name: str) -> type[Loss]:
 def configurations(cls: type[Loss]) -> list[Loss]:
     """The defaults, and logits too where the loss takes them: other formulas, other costs."""
     logits: dict[str, Any] = {"from_logits": True}
-    return [cls(), cls(**logits)] if hasattr(cls, "from_logits") else [cls()]
+    return [example(cls), cls(**logits)] if hasattr(cls, "from_logits") else [example(cls)]
 
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:

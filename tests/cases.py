@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lossjax.core.registry import example
 from lossjax.losses import Loss
 
 SAME_NAME = "same name"
@@ -68,6 +69,10 @@ class Case:
     packed: Callable[[Any], Any] | None = None
     # Part of the derivative is stopped, where numbers are not 0: it is no difference across.
     is_stopped: bool = False
+
+    def example(self, **config: Any) -> Loss:
+        """The loss, whose choices without default have their first value."""
+        return example(self.loss, **config)  # type: ignore[no-any-return]
 
     @property
     def domain(self) -> str:

@@ -20,19 +20,22 @@ from lossjax.math.elementwise import guarded
 
 def static(
     *,
-    default: Any,
+    default: Any = dataclasses.MISSING,
     types: tuple[type, ...] | None = None,
+    choices: tuple[Any, ...] = (),
     kw_only: bool = False,
     beyond: bool = False,
 ) -> Any:
     """Declare a choice: fixed at trace time, part of the jit cache key, never differentiated.
 
-    `types` are the types that it may have; those of a bool default are known. `beyond` is a choice
-    that Keras does not have: configs, which Keras is to read, have it where it is not the default.
+    `types` are the types that it may have; those of a bool default are known. `choices` are its
+    values; without a default one must be given, and the first stands in tables and tests. `beyond`
+    is a choice that Keras does not have: configs, which Keras is to read, have it where it is not
+    the default.
     """
     if types is None and isinstance(default, bool):
         types = (bool,)
-    metadata = {"static": True, "types": types, "beyond": beyond}
+    metadata = {"static": True, "types": types, "choices": choices, "beyond": beyond}
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
@@ -140,6 +143,8 @@ class Loss:
                 value = _plain(value)
             if field.metadata.get("types"):
                 check.kind(where, field.name, value, field.metadata["types"])
+            if field.metadata.get("choices"):
+                check.choice(where, field.name, value, field.metadata["choices"])
             if field.metadata.get("interval"):
                 check.within(where, field.name, value, field.metadata["interval"])
             object.__setattr__(self, field.name, value)

@@ -11,6 +11,7 @@ from lossjax.core.domain.parameters import InverseGaussian as InverseGaussian
 from lossjax.core.domain.parameters import Laplace as Laplace
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403
+from lossjax.losses.boxes import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403

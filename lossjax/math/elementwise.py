@@ -118,6 +118,22 @@ def _inverse(b: Array) -> Array:
     return finite(quotient(jnp.ones_like(b), b))
 
 
+# Of the quotient the derivative is a difference of two, which may be equal.
+@partials(
+    lambda dw, _, none, wrong, right: dw * quotient(right, wrong + right) * _inverse(wrong + right),
+    lambda dr, out, none, wrong, right: -dr * _where_any(out, wrong + right),
+    static=1,
+)
+def wrong_share(none: float, wrong: Array, right: Array) -> Array:
+    """wrong / (wrong + right) with all digits; `none`, without derivative, where both are 0."""
+    total = wrong + right
+    return jnp.where(total == 0, none, quotient(wrong, total))
+
+
+def _where_any(out: Array, total: Array) -> Array:
+    return jnp.where(total == 0, 0, out * _inverse(total))
+
+
 @partials(lambda dx, _, x: dx / (1 + x))
 def log1p_in_loop(x: Array) -> Array:
     """log(1 + x) for -1 < x < inf: log1p takes longer in the loops of derivatives, and errs more.

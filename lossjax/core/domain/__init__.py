@@ -3,6 +3,7 @@
 from typing import Any
 
 from lossjax.core.domain.base import Domain, Edge, Line, Rule, Sample, Sampler
+from lossjax.core.domain.boxes import BOX
 from lossjax.core.domain.classes import BINARY, CLASS, DISTRIBUTION, LABEL, REGION, SCORE
 from lossjax.core.domain.events import INTERVAL, LEVEL, ORDINAL, SURVIVAL
 from lossjax.core.domain.numbers import COUNT, DIRECTION, POSITIVE, REAL, SIGN
@@ -17,6 +18,7 @@ _ALL = (
     *(DISTRIBUTION, BINARY, CLASS, LABEL, SCORE),
     *(REGION, EMBEDDING, SEQUENCE, HIDDEN),
     *(ORDINAL, LEVEL, SURVIVAL, INTERVAL),
+    *(REGION, BOX, EMBEDDING, SEQUENCE, HIDDEN),
     *(GAUSSIAN, LAPLACE, GAMMA, INVERSE_GAUSSIAN),
 )
 DOMAINS = {d.name: d for own in _ALL for d in (own, own.logits) if d}
