@@ -127,6 +127,16 @@ def finite_exp(x: Array) -> Array:
     return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
 
 
+@jax.custom_jvp
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    return lax.logistic(x)
+
+
+# That of jax.nn.sigmoid has 1 - its value in it, without digits where x is large.
+logistic.defjvps(lambda dx, out, x: dx * out * logistic(-x))
+
+
 # The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
 @partials(lambda dx, _, x: dx * jnp.exp(x))
 def expm1(x: Array) -> Array:

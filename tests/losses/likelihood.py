@@ -127,6 +127,68 @@ def of_gaussian_crps(t, p, _):
     )
 
 
+@entry_by_entry
+def student_t_nll(t, m, s, log_degrees):
+    v, z = mp.exp(log_degrees), (t - m) * mp.exp(-s)
+    factor = mp.loggamma(v / 2) - mp.loggamma((v + 1) / 2) + mp.log(v * mp.pi) / 2
+    return factor + s + (v + 1) / 2 * mp.log(1 + z**2 / v)
+
+
+def of_student_t(t, p, _):
+    m, s, n = p.T
+    v, scale = np.exp(n), s + n / 2
+    z = (t[:, 0] - m) * np.exp(-scale)
+    tail = (v + 1) * np.log1p(z**2)
+    size = largest(1, s, n, scale)
+    by_mean = (v + 1) * z / (1 + z**2) * np.exp(-scale) * size
+    slope = largest(1, (v + 1) * z**2 / (1 + z**2)) * size
+    return largest(tail, slope), np.stack([by_mean, slope, np.minimum(slope, tail)], -1)
+
+
+@entry_by_entry
+def negative_binomial_nll(t, log_mean, log_total):
+    m, r = mp.exp(log_mean), mp.exp(log_total)
+    own = mp.loggamma(t + 1) + mp.loggamma(r) - mp.loggamma(t + r)
+    return own + r * mp.log((r + m) / r) + t * mp.log((r + m) / m)
+
+
+def of_negative_binomial(t, p, _):
+    y, m, r = t[:, 0], np.exp(p[:, 0]), np.exp(p[:, 1])
+    some = np.where(y > 0, largest(1, np.log(y + 1)), 0)
+    addends = largest(r * np.log((r + m) / (r + y)), np.abs(y - m) * r / (r + m), some)
+    apart = largest(1, p[:, 0] - p[:, 1])  # the logarithm of a ratio, whose exp is taken
+    return addends, np.stack([largest(m, y) * r / (r + m), addends * apart], -1)
+
+
+@entry_by_entry
+def zero_inflated_negative_binomial_nll(t, log_mean, log_total, logit):
+    share = 1 / (1 + mp.exp(-logit))
+    count = mp.exp(-negative_binomial_nll([t], [log_mean, log_total]))
+    return -mp.log(share * (t == 0) + (1 - share) * count)
+
+
+def of_zero_inflated(t, p, _):
+    value, slopes = of_negative_binomial(t, p, _)
+    logit = p[:, 2:]
+    own = np.concatenate(
+        [np.where(t == 0, 0, slopes), largest(1, logit) / (1 + np.exp(-logit))], -1
+    )
+    return np.where(t[:, 0] == 0, 0, largest(value, p[:, 2])), own
+
+
+@entry_by_entry
+def beta_nll(t, log_alpha, log_beta):
+    a, b = mp.exp(log_alpha), mp.exp(log_beta)
+    return mp.log(mp.beta(a, b)) - (a - 1) * mp.log(t) - (b - 1) * mp.log(1 - t)
+
+
+def of_beta(t, p, _):
+    y, (log_a, log_b), (a, b) = t[:, 0], p.T, np.exp(p.T)
+    parts = [a * largest(1, np.log(a / (a + b) / y)), b * largest(1, np.log(b / (a + b) / (1 - y)))]
+    rest = largest(1, np.log(y), np.log(1 - y), log_a, log_b)
+    return largest(rest, *parts), np.stack([largest(1, part) for part in parts], -1)
+
+
 CASES = (
     Case(
         losses.GaussianNLL,
@@ -213,6 +275,70 @@ CASES = (
         packed=parted(losses.Gaussian),
         inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], some(rng), rng.permutation(some(rng))),
         sizes=of_gaussian_crps,
+    ),
+    Case(
+        losses.StudentTNLL,
+        exact=student_t_nll,
+        packed=parted(losses.StudentT),
+        inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], mild(rng), mild(rng), some(rng)),
+        sizes=of_student_t,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.t.logpdf(y_true, np.exp(y_pred.log_degrees), y_pred.location, "
+                "np.exp(y_pred.log_scale)).mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.StudentT(y_pred.log_degrees.exp(), y_pred.location, "
+                "y_pred.log_scale.exp()).log_prob(y_true).mean()",
+            ),
+        ),
+    ),
+    Case(
+        losses.NegativeBinomialNLL,
+        exact=negative_binomial_nll,
+        packed=parted(losses.NegativeBinomial),
+        inputs=lambda rng: drawn(rng, [0, 1, 2, 7, 1000], mild(rng), mild(rng)),
+        sizes=of_negative_binomial,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.nbinom.logpmf(y_true, np.exp(y_pred.log_total_count), "
+                "1 / (1 + np.exp(y_pred.log_mean - y_pred.log_total_count))).mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.NegativeBinomial(y_pred.log_total_count.exp(), "
+                "logits=y_pred.log_mean - y_pred.log_total_count).log_prob(y_true).mean()",
+            ),
+        ),
+    ),
+    Case(
+        losses.ZeroInflatedNegativeBinomialNLL,
+        exact=zero_inflated_negative_binomial_nll,
+        packed=parted(losses.ZeroInflatedNegativeBinomial),
+        inputs=lambda rng: drawn(rng, [0, 1, 7], mild(rng), mild(rng), mild(rng)),
+        sizes=of_zero_inflated,
+    ),
+    Case(
+        losses.BetaNLL,
+        exact=beta_nll,
+        packed=parted(losses.Beta),
+        inputs=lambda rng: drawn(rng, [1e-6, 0.3, 0.5, 1 - 2**-20], mild(rng), mild(rng)),
+        sizes=of_beta,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.beta.logpdf(y_true, np.exp(y_pred.log_alpha), np.exp(y_pred.log_beta))"
+                ".mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.Beta(y_pred.log_alpha.exp(), y_pred.log_beta.exp())"
+                ".log_prob(y_true).mean()",
+            ),
+        ),
     ),
 )
 

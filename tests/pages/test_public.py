@@ -31,6 +31,7 @@ RANK = {
     "math.entropy": 3,
     "math.angle": 3,
     "math.gamma": 3,
+    "math.counts": 4,
     "math.largest": 3,
     "math.softmax": 3,
     "math.overlap": 3,
