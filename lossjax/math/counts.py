@@ -54,7 +54,7 @@ def _both(log_m: Array, log_r: Array) -> Array:
 )
 def _excess(y: Array, log_m: Array, log_r: Array) -> Array:
     """(μ - y) / (r + y)."""
-    return jnp.minimum((finite_exp(log_m) - y) / (finite_exp(log_r) + y), _FAR)
+    return jnp.minimum((finite_exp(log_m) - y) / (finite_exp(log_r) + y), 1e38)
 
 
 def _log_quotient(y: Array, log_m: Array, log_r: Array) -> Array:
