@@ -124,26 +124,32 @@ def quick(params: Any, chosen: Callable[[Any], bool]) -> list[Any]:
 
 
 def ends(variants: Any, kept: tuple[int, ...] = (0, -1)) -> list[Any]:
-    """As parameters: of a loss the first and last of `configs`, or `kept`; others where time is."""
+    """As parameters: the last of `configs`, of DEEP losses `kept`; the others where time is."""
+
+    def is_kept(case: Case, config: dict[str, Any]) -> bool:
+        return config in [case.configs[i] for i in (kept if case in DEEP else (-1,))]
+
     return [
-        pytest.param(
-            case,
-            config,
-            marks=() if config in [case.configs[i] for i in kept] else pytest.mark.thorough,
-        )
-        for case, config in variants
+        pytest.param(*variant, marks=() if is_kept(*variant) else pytest.mark.thorough)
+        for variant in variants
     ]
 
 
 def each_domain(rows: Any) -> list[Any]:
-    """As parameters: the first row of each domain, the others where time is."""
+    """As parameters: the first row of each domain, the others of DEEP where time is."""
     first = {row.domain: row for row in reversed(list(rows))}
-    return quick(rows, lambda row: first[row.domain] is row)
+    asked = [row for row in rows if row in DEEP or first[row.domain] is row]
+    return quick(asked, lambda row: first[row.domain] is row)
 
 
 ROWS = _rows()
 # What most tests iterate over: losses of one array and another.
 CASES = tuple(row for row in ROWS if row.one_array)
 VARIANTS = [(case, config) for case in CASES for config in case.configs]
+# Keras's losses, and the first of each domain and coupling, are asked everything. The others are
+# asked what differs from loss to loss: values, derivatives, digits, edges, memory, names, leaves.
+_FIRST = {(row.domain, row.couples): row for row in reversed(ROWS)}
+DEEP = tuple(row for row in ROWS if row.keras or _FIRST[row.domain, row.couples] is row)
+DEEP_VARIANTS = [(case, config) for case, config in VARIANTS if case in DEEP]
 # And those of several arrays that each have a row a sample.
 OF_SAMPLES = [(c, k) for c in ROWS if not c.loss._declared.domain.predicted for k in c.configs]

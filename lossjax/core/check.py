@@ -292,6 +292,18 @@ def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
     return out.reshape((1,) * (x.ndim - out.ndim) + out.shape)
 
 
+def of_classes(where: str, name: str, value: Any, classes: int, dtype: Any) -> Array:
+    """A number ≥ 0 for all classes, or one for each."""
+    within(where, name, value, "[0, inf)")
+    out = array(where, name, value).astype(dtype)
+    if out.shape not in ((), (classes,)):
+        raise ValueError(
+            f"{where}: {name} must be a number, or one for each class, of shape ({classes},), got "
+            f"{out.shape}."
+        )
+    return out
+
+
 def reduction(where: str, value: Any) -> None:
     if not (value is None or (isinstance(value, str) and value in REDUCTIONS)):
         raise ValueError(
@@ -300,20 +312,20 @@ def reduction(where: str, value: Any) -> None:
         )
 
 
-def float_dtype(where: str, value: Any) -> str | None:
+def float_dtype(where: str, value: Any, name: str = "dtype") -> str | None:
     """The name of a floating dtype; a Keras policy counts as its compute dtype."""
     value = getattr(value, "compute_dtype", value)
     if value is None:
         return None
-    name = value.removeprefix("mixed_") if isinstance(value, str) else value
+    given = value.removeprefix("mixed_") if isinstance(value, str) else value
     try:
         # NumPy takes lists, dicts and numbers of its own for dtypes too.
-        dtype = jnp.dtype(name) if isinstance(name, (str, type, np.dtype)) else None
+        dtype = jnp.dtype(given) if isinstance(given, (str, type, np.dtype)) else None
     except Exception:  # and reads a text as a formula
         dtype = None
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            f"{where}: dtype must be a floating point type or None, got {shown(value)}."
+            f"{where}: {name} must be a floating point type or None, got {shown(value)}."
         )
     return dtype.name
 
@@ -525,6 +537,14 @@ def whole(where: str, name: str, value: Any, least: int) -> int:
     return int(value)
 
 
+def classes(where: str, value: Any, columns: int) -> None:
+    """How many of the columns of a kernel are no padding."""
+    if whole(where, "classes", value, 1) > columns:
+        raise ValueError(
+            f"{where}: classes must be at most {columns}, the columns of kernel, got {value}."
+        )
+
+
 def chunk(where: str, value: Any) -> None:
     """A positive number of tokens, or "auto"."""
     is_auto = isinstance(value, str) and value == "auto"
@@ -610,6 +630,22 @@ def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
         )
 
 
+def listed(where: str, teacher: Any) -> tuple[Array, Array]:
+    """The log-probabilities of classes and their numbers, k a token."""
+    given = tuple(teacher) if isinstance(teacher, (list, tuple)) else (teacher,)
+    if len(given) == 2 and all(map(is_array, given)):
+        log_p, numbers = given
+        is_log = jnp.issubdtype(log_p.dtype, jnp.floating)
+        is_number = jnp.issubdtype(numbers.dtype, jnp.integer)
+        if is_log and is_number and log_p.ndim == 2 and log_p.shape == numbers.shape:
+            return log_p, numbers
+    got = ", ".join(f"{x.dtype} {x.shape}" if is_array(x) else type(x).__name__ for x in given)
+    raise TypeError(
+        f"{where}: the teacher must be (log-probabilities, class numbers), two arrays of shape "
+        f"(tokens, k), as jax.lax.top_k gives them, got ({got})."
+    )
+
+
 def single_truth(loss: Any, y_true: Any) -> None:
     """`y_true` is one array, which may hold classes."""
     if loss._declared.domain.takes(0, y_true):
@@ -639,6 +675,20 @@ def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
     raise ValueError(
         f"Objective: `class_weight` needs one class for each sample, y_true of shape (B,), "
         f"(B, 1) or one-hot as y_pred, got {y_true.shape}. Give `sample_weight`."
+    )
+
+
+def one_class_a_token(where: str, y_true: Any, tokens: tuple[int, ...]) -> None:
+    """`y_true` is one array of integers of the shape of the tokens."""
+    if not is_array(y_true):
+        got = type(y_true).__name__
+    elif y_true.shape == tokens and jnp.issubdtype(y_true.dtype, jnp.integer):
+        return
+    else:
+        got = f"{y_true.dtype} of shape {y_true.shape}"
+    raise ValueError(
+        f"{where}: ignore_class needs class numbers for y_true, integers of shape {tokens}, got "
+        f"{got}. Leave tokens out with mask."
     )
 
 

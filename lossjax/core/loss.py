@@ -160,6 +160,27 @@ class Loss:
         )
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    # NumPy's numbers leave `number * loss` to the loss.
+    __array_ufunc__ = None
+
+    def __add__(self, other: Any) -> Any:
+        """`a + b`: a `WeightedSum`."""
+        return registry["WeightedSum"].added(self, other)
+
+    def __radd__(self, zero: Any) -> Any:
+        """So that the builtin `sum(losses)` works: it starts from 0."""
+        return self if isinstance(zero, int) and zero == 0 else NotImplemented
+
+    def __mul__(self, factor: Any) -> Any:
+        """`0.5 * loss`: a `WeightedSum` of one term, for a number, which may be traced."""
+        return registry["WeightedSum"].multiplied(self, factor)
+
+    __rmul__ = __mul__
+
+    def on(self, part: Any) -> Any:
+        """The loss of a part of y_pred: a key or field, or (y_true, y_pred) -> the two it takes."""
+        return registry["On"](loss=self, part=part)
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Values per sample, or `(values, mask)`; what a subclass overrides.
 

@@ -1,5 +1,7 @@
 """Every loss, as class and as function: the names, arguments and meaning of `keras.losses`."""
 
+from lossjax.core.combined import On as On
+from lossjax.core.combined import WeightedSum as WeightedSum
 from lossjax.core.config import deserialize as deserialize
 from lossjax.core.config import get as get
 from lossjax.core.config import serialize as serialize
@@ -19,7 +21,10 @@ from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
+from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
+from lossjax.losses.relative import *  # noqa: F403
+from lossjax.losses.robust import *  # noqa: F403
 from lossjax.losses.segmentation import *  # noqa: F403
 from lossjax.losses.sequence import *  # noqa: F403
 from lossjax.losses.similarity import *  # noqa: F403

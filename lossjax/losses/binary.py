@@ -19,8 +19,10 @@ from lossjax.math.fusion import elementwise, settle
 __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
+    "MultiLabelSoftMargin",
     "binary_crossentropy",
     "binary_focal_crossentropy",
+    "multi_label_soft_margin",
 ]
 
 
@@ -60,10 +62,14 @@ def binary_crossentropy(
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = check.same_shape(where, y_true, y_pred)
     smoothing = smoothing_amount(label_smoothing, p.dtype)
-    weights = {"pos_weight": pos_weight, "label_weight": label_weight}
-    factors = [check.factor(where, name, weight, p) for name, weight in weights.items()]
+    factors = _factors(where, p, pos_weight, label_weight)
     entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
     return settle(mean(entropy, axis))
+
+
+def _factors(where: str, p: Array, pos_weight: Hyper, label_weight: Hyper) -> list[Array | None]:
+    weights = {"pos_weight": pos_weight, "label_weight": label_weight}
+    return [check.factor(where, name, weight, p) for name, weight in weights.items()]
 
 
 @elementwise(static=1)
@@ -100,6 +106,34 @@ class BinaryCrossentropy(Loss):
     axis: Axis = static(default=-1, types=AXIS_TYPES)
     pos_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
     label_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
+
+
+def multi_label_soft_margin(
+    y_true: Input, y_pred: Input, *, pos_weight: Hyper = 1.0, label_weight: Hyper = 1.0
+) -> Array:
+    """mean(-t log σ(z) - (1 - t) log σ(-z)), t = `y_true`, z = `y_pred`.
+
+    Use: labels of which several may hold at once: torch's name for `binary_crossentropy` with
+    `from_logits=True`, whose weights it has.
+
+    Shapes: (..., labels) for both; values (...), in nats.
+    Raises ValueError for unequal shapes and weights that do not fit.
+    Source: equal to `torch.nn.MultiLabelSoftMarginLoss`, whose `weight` is `label_weight`.
+
+    >>> print(multi_label_soft_margin([[1.0, 0.0]], [[2.0, 0.0]]).round(4))
+    [0.41]
+    """
+    t, z = check.same_shape("multi_label_soft_margin", y_true, y_pred)
+    factors = _factors("multi_label_soft_margin", z, pos_weight, label_weight)
+    return settle(mean(_binary_crossentropy(True, t, z, None, *factors), -1))
+
+
+class MultiLabelSoftMargin(Loss):
+    fn = multi_label_soft_margin
+    couples = "none"
+    domain = "binary logits"
+    pos_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
+    label_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
 
 
 def binary_focal_crossentropy(

@@ -5,6 +5,7 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf
 from lossjax.core.types import Array, Hyper, Input
+from lossjax.math import curves
 from lossjax.math.elementwise import (
     EPSILON,
     absolute,
@@ -12,11 +13,14 @@ from lossjax.math.elementwise import (
     huber_curve,
     log_of_cosh,
     mean,
+    plain_mean,
     squared_log_ratio,
 )
 from lossjax.math.fusion import elementwise
 
 __all__ = [
+    "EpsilonInsensitive",
+    "Expectile",
     "Huber",
     "LogCosh",
     "MeanAbsoluteError",
@@ -24,6 +28,9 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Quantile",
+    "SmoothL1",
+    "epsilon_insensitive",
+    "expectile",
     "huber",
     "log_cosh",
     "mean_absolute_error",
@@ -31,6 +38,7 @@ __all__ = [
     "mean_squared_error",
     "mean_squared_logarithmic_error",
     "quantile",
+    "smooth_l1",
 ]
 
 
@@ -48,7 +56,7 @@ def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
     [2.5]
     """
     y_true, y_pred = check.pair("mean_squared_error", y_true, y_pred, align=True)
-    return mean(jnp.square(y_pred - y_true), -1)
+    return plain_mean(jnp.square(y_pred - y_true), -1)
 
 
 class MeanSquaredError(Loss):
@@ -124,7 +132,7 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     [0.4805]
     """
     y_true, y_pred = check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
-    return mean(_squared_log_ratio(y_true, y_pred), -1)
+    return plain_mean(_squared_log_ratio(y_true, y_pred), -1)
 
 
 @elementwise()
@@ -205,7 +213,69 @@ class LogCosh(Loss):
     aliases = ("logcosh",)
 
 
-def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5) -> Array:
+def smooth_l1(y_true: Input, y_pred: Input, *, beta: Hyper = 1.0) -> Array:
+    """mean of e² / (2 beta) where |e| ≤ beta, and |e| - beta/2 beyond; e = y_pred - y_true.
+
+    Use: the absolute error, smooth near the target; the boxes of detectors. `huber` divided by its
+    `delta`: the slope beyond is ±1 whatever `beta` is, where that of `huber` is ±delta.
+
+    `beta` ≥ 0 has the unit of `y_true` (0: the absolute error).
+    Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true`. The derivative
+    is e / beta clipped to ±1.
+    Raises ValueError for a negative or infinite beta and for shapes that do not fit.
+    Source: Girshick (2015), arXiv:1504.08083, eq. 3, with a beta of 1.
+
+    >>> print(smooth_l1([[0.0, 0.0]], [[0.5, 3.0]], beta=0.5))
+    [1.5]
+    """
+    y_true, y_pred = check.pair("smooth_l1", y_true, y_pred, align=True)
+    check.within("smooth_l1", "beta", beta, "[0, inf)")
+    return mean(_smooth_l1(y_true, y_pred, jnp.asarray(beta, y_pred.dtype)), -1)
+
+
+@elementwise()
+def _smooth_l1(t: Array, p: Array, beta: Array) -> Array:
+    return curves.rounded_abs(p - t, beta)
+
+
+class SmoothL1(Loss):
+    fn = smooth_l1
+    couples = "none"
+    beta: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
+
+
+def epsilon_insensitive(y_true: Input, y_pred: Input, *, epsilon: Hyper = 0.1) -> Array:
+    """mean(max(0, |y_pred - y_true| - epsilon)).
+
+    Use: errors up to `epsilon` are as good as none, as in support vector regression. A sample
+    within it has no gradient.
+
+    `epsilon` ≥ 0 has the unit of `y_true` (0: the absolute error).
+    Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true`. At an error of
+    ±epsilon the derivative is ±1/2, the middle of its two sides.
+    Raises ValueError for a negative epsilon and for shapes that do not fit.
+    Source: Vapnik (1995), The nature of statistical learning theory, section 6.1.
+
+    >>> print(epsilon_insensitive([[0.0, 0.0]], [[0.5, 3.0]], epsilon=1.0))
+    [1.]
+    """
+    y_true, y_pred = check.pair("epsilon_insensitive", y_true, y_pred, align=True)
+    check.within("epsilon_insensitive", "epsilon", epsilon, "[0, inf)")
+    return mean(_beyond(y_true, y_pred, jnp.asarray(epsilon, y_pred.dtype)), -1)
+
+
+@elementwise()
+def _beyond(t: Array, p: Array, epsilon: Array) -> Array:
+    return curves.beyond(p - t, epsilon)
+
+
+class EpsilonInsensitive(Loss):
+    fn = epsilon_insensitive
+    couples = "none"
+    epsilon: Hyper = leaf(default=0.1, interval="[0, inf)", kw_only=True)
+
+
+def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5, delta: Hyper = 0.0) -> Array:
     """mean(max(level u, (level - 1) u)), u = y_true - y_pred: the pinball loss.
 
     Use: regression to a quantile of `y_true`, where too low costs level / (1 - level) times as
@@ -215,25 +285,62 @@ def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5) -> Array:
     Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true`. `level` is in
     (0, 1), one number or one a column. At u = 0 the derivative by `y_pred` is 1/2 - level, the
     middle of its two sides.
-    Raises ValueError for a level outside (0, 1) and for shapes that do not fit.
-    Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50.
+    `delta` > 0 rounds the kink, for steps that are not to shrink near the target: |u| becomes
+    u² / (2 delta) up to delta, |u| - delta/2 beyond. QR-DQN's loss is `delta` times this.
+    Raises ValueError for a level outside (0, 1), for a negative or infinite delta and for shapes
+    that do not fit.
+    Source: Koenker and Bassett (1978), Econometrica 46(1), 33-50; rounded: Dabney et al. (2018),
+    arXiv:1710.10044, eq. 10.
 
     >>> print(quantile([[1.0], [1.0]], [[0.0], [2.0]], level=0.75))
     [0.75 0.25]
     """
     y_true, y_pred = check.pair("quantile", y_true, y_pred, align=True)
     check.within("quantile", "level", level, "(0, 1)")
-    return mean(_pinball(y_true, y_pred, jnp.asarray(level, y_pred.dtype)), -1)
+    check.within("quantile", "delta", delta, "[0, inf)")
+    level, delta = (jnp.asarray(x, y_pred.dtype) for x in (level, delta))
+    return mean(_pinball(y_true, y_pred, level, delta), -1)
 
 
 @elementwise()
-def _pinball(t: Array, p: Array, level: Array) -> Array:
-    # Not the larger of two products: where both are flushed to 0 it has another slope.
-    return level * floored(0.0, t - p) + (1 - level) * floored(0.0, p - t)
+def _pinball(t: Array, p: Array, level: Array, delta: Array) -> Array:
+    return curves.pinball(t - p, level, delta)
 
 
 class Quantile(Loss):
     fn = quantile
     couples = "none"
     aliases = ("pinball",)
+    level: Hyper = leaf(default=0.5, interval="(0, 1)", kw_only=True)
+    delta: Hyper = leaf(default=0.0, interval="[0, inf)", kw_only=True)
+
+
+def expectile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5) -> Array:
+    """mean(w u²), w = level where u > 0 and 1 - level where u < 0; u = y_true - y_pred.
+
+    Use: regression to an expectile: as the mean, with what is too low weighed level / (1 - level)
+    times as much as what is too high. Smoother than `quantile`, and drawn by outliers. Several
+    levels are learned as columns, as there.
+
+    `level` is in (0, 1), one number or one a column; 1/2 gives half the squared error.
+    Shapes: (..., d) for both, ranks aligned; values (...). Unit: that of `y_true` squared.
+    Raises ValueError for a level outside (0, 1) and for shapes that do not fit.
+    Source: Newey and Powell (1987), Econometrica 55(4), 819-847, eq. 2.2.
+
+    >>> print(expectile([[1.0], [1.0]], [[-1.0], [3.0]], level=0.75))
+    [3. 1.]
+    """
+    y_true, y_pred = check.pair("expectile", y_true, y_pred, align=True)
+    check.within("expectile", "level", level, "(0, 1)")
+    return mean(_expectile(y_true, y_pred, jnp.asarray(level, y_pred.dtype)), -1)
+
+
+@elementwise()
+def _expectile(t: Array, p: Array, level: Array) -> Array:
+    return curves.expectile_curve(t - p, level)
+
+
+class Expectile(Loss):
+    fn = expectile
+    couples = "none"
     level: Hyper = leaf(default=0.5, interval="(0, 1)", kw_only=True)

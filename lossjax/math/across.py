@@ -26,6 +26,11 @@ def summed(tree: Tree, axis_name: AxisName) -> Tree:
     return jax.tree.map(leaf, tree)
 
 
+def largest(x: Array, axis_name: AxisName) -> Array:
+    """The largest of all devices; it has no derivative."""
+    return x if axis_name is None else jax.lax.pmax(x, axis_name)
+
+
 def has_rows(axis: Axis, ndim: int) -> bool:
     """Whether the first axis, that of the rows, is among the axes `axis` of an array."""
     axes = (axis,) if isinstance(axis, int) else axis

@@ -28,7 +28,12 @@ EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabil
 
 def mean(x: Array, axis: Axis) -> Array:
     """Mean over `axis`; over an empty axis 0, not NaN."""
-    total = jnp.sum(looped(x), axis)
+    return plain_mean(looped(x), axis)
+
+
+def plain_mean(x: Array, axis: Axis) -> Array:
+    """As `mean`, of squares: the library computes them as fast as a loop of XLA."""
+    total = jnp.sum(x, axis)
     return total / max(1, x.size // max(1, total.size))
 
 
@@ -173,7 +178,7 @@ def log_of_cosh(e: Array) -> Array:
 
 
 @partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
-def _log_ratio(a: Array, b: Array) -> Array:
+def log_ratio(a: Array, b: Array) -> Array:
     """log(a / b), exact where a is near b, and far from it.
 
     The difference of two logarithms loses every digit that they share.
@@ -187,17 +192,17 @@ def _log_ratio(a: Array, b: Array) -> Array:
 
 
 @partials(
-    lambda da, _, a, b: da * (_log_ratio(a, b) + 1),
+    lambda da, _, a, b: da * (log_ratio(a, b) + 1),
     lambda db, _, a, b: db * -(a / b),
 )
 def divergence(a: Array, b: Array) -> Array:
     """a log(a / b), exact where a is near b."""
-    return a * _log_ratio(a, b)
+    return a * log_ratio(a, b)
 
 
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
-    """log((1 + a) / (1 + b)), as `_log_ratio`."""
+    """log((1 + a) / (1 + b)), as `log_ratio`."""
     size = log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
     return jnp.where(a < b, -size, size)
 
@@ -208,6 +213,9 @@ def _log_ratio_1p(a: Array, b: Array) -> Array:
 )
 def squared_log_ratio(a: Array, b: Array) -> Array:
     """log²((1 + a) / (1 + b)), exact where a is near b, and far from it."""
+    if is_small(a, b):  # the logarithm of the derivative is this one
+        ratio = _log_ratio_1p(a, b)
+        return ratio * ratio
     size = log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
     return size * size
 
@@ -248,3 +256,8 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     index = jnp.expand_dims(jnp.clip(labels, 0, max(0, classes - 1)), axis)
     picked = jnp.squeeze(jnp.take_along_axis(x, index, axis), axis)
     return picked, (labels >= 0) & (labels < classes)
+
+
+def weight_of(labels: Array, weight: Array) -> Array:
+    """The weight of each label's class; a label out of range has that of the nearest class."""
+    return weight[jnp.clip(labels, 0, max(0, weight.size - 1))] if weight.ndim else weight

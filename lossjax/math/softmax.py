@@ -16,6 +16,7 @@ from jax import numpy as jnp
 from lossjax.core.types import Array, Axis
 from lossjax.math.elementwise import finite, pick, probability
 from lossjax.math.fusion import (
+    Again,
     added,
     again,
     at_most,
@@ -24,9 +25,7 @@ from lossjax.math.fusion import (
     is_live,
     is_small,
     largest,
-    lifted,
     looped,
-    moved,
     partials,
     row_sum,
     settle,
@@ -95,14 +94,15 @@ def _sum_over_log_softmax_jvp(
     def summed(*args: Array) -> Array:
         return looped(slope(0, *args))
 
-    fresh = again(*args)
+    start = again(*args)
+    fresh, lifted = start.arrays, start.lifted
     terms = []
     if is_live(dz):
-        total = _total(summed, axis, *args)
+        total = lifted(_total(summed, axis, *args))
         share = jnp.exp(_log_softmax(*fresh[:3]))
         terms.append(lifted(dz) * (slope(0, *fresh) - total * share))
     terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
-    return out, _tangent(terms, axis, z, out)
+    return out, _tangent(terms, axis, z, out, start)
 
 
 sum_over_log_softmax.defjvp(_sum_over_log_softmax_jvp, symbolic_zeros=True)
@@ -119,8 +119,9 @@ def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
 @label_cross_entropy.defjvp
 def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, z), (_, dz) = primals, tangents
-    share = jnp.exp(_log_softmax(*again(z, *_exp_sum(z, axis))))
-    spread = jnp.sum(share * lifted(dz), moved(axis, z.ndim)).reshape(labels.shape)
+    start = again(z, *_exp_sum(z, axis))
+    share = jnp.exp(_log_softmax(*start.arrays))
+    spread = jnp.sum(share * start.lifted(dz), start.moved(axis, z.ndim)).reshape(labels.shape)
     picked, valid = pick(dz, labels, axis)
     return label_cross_entropy(labels, z, axis), jnp.where(valid, spread - picked, 0)
 
@@ -161,15 +162,16 @@ def _sum_over_shares_jvp(h: Terms, axis: Axis, primals: Any, tangents: Any) -> t
         inside = _inside(p * inverse)
         return looped(slope(0, p, inverse, *others) * inside * (p * inverse))
 
-    fresh = again(*args)
+    start = again(*args)
+    fresh, lifted = start.arrays, start.lifted
     terms = []
     if is_live(dp):
-        total = _total(summed, axis, *args)
+        total = lifted(_total(summed, axis, *args))
         x, inverse = fresh[:2]
         direct = slope(0, *fresh) * _inside(x * inverse) * finite(inverse)
         terms.append(lifted(dp) * (direct - total * finite(inverse)))
     terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
-    return out, _tangent(terms, axis, p, out)
+    return out, _tangent(terms, axis, p, out, start)
 
 
 sum_over_shares.defjvp(_sum_over_shares_jvp, symbolic_zeros=True)
@@ -189,8 +191,8 @@ def _total(term: Terms, axis: Axis, x: Array, row: Array, *rest: Array) -> Array
     shape = jnp.broadcast_shapes(*(a.shape for a in (x, row, *rest) if a is not None))
     copies = (math.prod(shape) // max(1, total.size)) // max(1, x.size // max(1, row.size))
     # finite, so that the reduction and the loop after it are not merged
-    return again(finite(total) / copies)[0]
+    return finite(total) / copies
 
 
-def _tangent(terms: Sequence[Array], axis: Axis, x: Array, out: Array) -> Array:
-    return jnp.sum(added(terms, lifted(x)), moved(axis, x.ndim)).reshape(out.shape)
+def _tangent(terms: Sequence[Array], axis: Axis, x: Array, out: Array, start: Again) -> Array:
+    return jnp.sum(added(terms, start.lifted(x)), start.moved(axis, x.ndim)).reshape(out.shape)

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from cases import OF_SAMPLES, ends, variant_id
+from cases import DEEP, OF_SAMPLES, ends, variant_id
 from lossjax.testing.suite import PROPERTIES, Suite
 
 
@@ -20,6 +20,7 @@ def ids(variant, name):
 
 
 ONCE = ("couples", "transformations", "leaves")  # of a loss, where time is short
+KIN = ("as_given", "totals", "transformations")  # what the kin answer for
 
 
 def properties():
@@ -29,8 +30,10 @@ def properties():
         for name in PROPERTIES:
             if name == "derivatives" and case.is_stopped:
                 continue
-            short = variant.marks or (name in ONCE and not is_last)
-            marks = pytest.mark.thorough if short else ()
+            if case not in DEEP and name in KIN and not is_last:
+                continue
+            short = (name in ONCE and not is_last) or (name in KIN and case not in DEEP)
+            marks = pytest.mark.thorough if variant.marks or short else ()
             yield pytest.param(i, name, id=ids(variant, name), marks=marks)
 
 

@@ -11,10 +11,10 @@ import pytest
 from jax import numpy as jnp
 
 import lossjax
-from cases import CASES, VARIANTS, each_domain, variant_id
+from cases import CASES, DEEP_VARIANTS, each_domain, variant_id
 from lossjax import losses, testing
 
-variants = pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
+variants = pytest.mark.parametrize(("case", "config"), DEEP_VARIANTS, ids=variant_id)
 
 
 @pytest.mark.parametrize("case", CASES, ids=variant_id)

@@ -26,6 +26,16 @@ def binary_crossentropy(t, p, from_logits=False, label_smoothing=0.0, axis=-1):
     return mean(binary_terms(smooth(t, label_smoothing, 2), p, from_logits))
 
 
+def multi_label_soft_margin(t, p, pos_weight=1.0, label_weight=1.0):
+    terms = binary_terms(t, p, from_logits=True)
+    if pos_weight != 1:
+        terms = [
+            -pos_weight * a * mp.log(sigmoid(z)) - (1 - a) * mp.log(sigmoid(-z))
+            for a, z in zip(t, p, strict=True)
+        ]
+    return label_weight * mean(terms)
+
+
 def binary_focal_crossentropy(
     t,
     p,
@@ -61,6 +71,10 @@ def of_binary(t, p, config):
     return None, largest(t * slope / yes, (1 - t) * slope / no)
 
 
+def of_multi_label_soft_margin(t, p, config):
+    return of_binary(t, p, {"from_logits": True})
+
+
 def of_binary_focal(t, p, config):
     gamma = config.get("gamma", 2.0)
     t, yes, no, slope, entropy = binary_parts(t, p, config)
@@ -86,6 +100,16 @@ CASES = (
         ulps=(6, 6),
         residuals=1,
         extra=5,
+    ),
+    Case(
+        losses.MultiLabelSoftMargin,
+        ({}, {"pos_weight": 3.0, "label_weight": 0.5}),
+        exact=multi_label_soft_margin,
+        sizes=of_multi_label_soft_margin,
+        ulps=(6, 6),
+        residuals=1,
+        extra=5,
+        keras=None,
     ),
     Case(
         losses.BinaryFocalCrossentropy,

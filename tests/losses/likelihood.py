@@ -208,6 +208,7 @@ CASES = (
                 "-stats.norm.logpdf(y_true, y_pred.mean, np.exp(y_pred.log_variance / 2)).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.LaplaceNLL,
@@ -221,6 +222,7 @@ CASES = (
                 "-stats.laplace.logpdf(y_true, y_pred.mean, np.exp(y_pred.log_scale)).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.GaussianKL,
@@ -235,6 +237,7 @@ CASES = (
                 "torch.distributions.Normal(y_true, 1.0)).sum(-1).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.GammaNLL,
@@ -254,6 +257,7 @@ CASES = (
                 "(y_pred.log_shape - y_pred.log_mean).exp()).log_prob(y_true).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.InverseGaussianNLL,
@@ -268,6 +272,7 @@ CASES = (
                 "scale=np.exp(y_pred.log_shape)).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.GaussianCRPS,
@@ -275,6 +280,7 @@ CASES = (
         packed=parted(losses.Gaussian),
         inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], some(rng), rng.permutation(some(rng))),
         sizes=of_gaussian_crps,
+        keras=None,
     ),
     Case(
         losses.StudentTNLL,

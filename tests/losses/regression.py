@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp
 
 from cases import Case, Elsewhere
-from exact import EPS, errors, mean
+from exact import EPS, errors, largest, mean
 from lossjax import losses
 
 
@@ -37,8 +37,24 @@ def log_cosh(t, p):
     return mean([mp.log(mp.cosh(e)) for e in errors(t, p)])
 
 
-def quantile(t, p, level=0.5):
-    return mean([max(level * -e, (level - 1) * -e) for e in errors(t, p)])
+def smooth_l1(t, p, beta=1.0):
+    def of(e):
+        return e**2 / (2 * beta) if e < beta else e - beta / 2
+
+    return mean([of(abs(e)) for e in errors(t, p)])
+
+
+def epsilon_insensitive(t, p, epsilon=0.1):
+    return mean([max(0, abs(e) - epsilon) for e in errors(t, p)])
+
+
+def quantile(t, p, level=0.5, delta=0.0):
+    costs = [(level if e < 0 else 1 - level) * smooth_l1([0], [e], delta) for e in errors(t, p)]
+    return mean(costs)
+
+
+def expectile(t, p, level=0.5):
+    return mean([(level if e < 0 else 1 - level) * e**2 for e in errors(t, p)])
 
 
 CASES = (
@@ -107,12 +123,30 @@ CASES = (
         extra=2,
     ),
     Case(
-        losses.Quantile,
-        ({}, {"level": 0.9}),
-        exact=quantile,
-        ulps=(2, 1),
+        losses.SmoothL1,
+        ({}, {"beta": 0.0}, {"beta": 0.3}),
+        measured=({"beta": 1e-3},),
+        exact=smooth_l1,
+        ulps=(4, 2),
         residuals=1,
         extra=2,
+        keras=None,
+    ),
+    Case(
+        losses.EpsilonInsensitive,
+        ({"epsilon": 0.25}, {"epsilon": 0.0}),  # the inputs have rounded errors of 0.1
+        exact=epsilon_insensitive,
+        sizes=lambda t, p, c: (largest(p - t)[:, 0], None),
+        ulps=(2, 0),
+        residuals=1,
+        extra=2,
+        keras=None,
+    ),
+    Case(
+        losses.Quantile,
+        ({}, {"level": 0.9}, {"level": 0.1, "delta": 0.3}),
+        exact=quantile,
+        ulps=(4, 2),
         elsewhere=(
             Elsewhere(
                 "scikit-learn",
@@ -120,6 +154,18 @@ CASES = (
                 {"level": 0.9},
             ),
         ),
+        residuals=1,
+        extra=2,
+        keras=None,
+    ),
+    Case(
+        losses.Expectile,
+        ({}, {"level": 0.9}),
+        exact=expectile,
+        ulps=(3, 2),
+        residuals=1,
+        extra=2,
+        keras=None,
     ),
 )
 

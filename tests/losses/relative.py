@@ -1,0 +1,92 @@
+"""Losses relative to the size, or to the spread, of what is predicted."""
+
+import numpy as np
+from mpmath import mp
+
+import samples
+from cases import Case
+from exact import EPS, dot, errors, mean
+from lossjax import losses
+
+
+def smape(t, p):
+    def of(a, b):
+        return abs(a - b) / (abs(a) + abs(b)) if a or b else 0
+
+    return 200 * mean([of(a, b) for a, b in zip(t, p, strict=True)])
+
+
+def relative_l2(t, p, epsilon=EPS):
+    e = errors(t, p)
+    return mp.sqrt(dot(e, e)) / max(mp.sqrt(dot(t, t)), epsilon)
+
+
+def concordance_correlation(t, p):
+    a, b = mean(t), mean(p)
+    both = mean([(x - a) * (y - b) for x, y in zip(t, p, strict=True)])
+    spread = mean([(x - a) ** 2 for x in t]) + mean([(y - b) ** 2 for y in p]) + (a - b) ** 2
+    return 1 - 2 * both / spread
+
+
+def scale_invariant_log(t, p, invariance=0.5, epsilon=EPS):
+    logs = [mp.log(max(b, epsilon) / max(a, epsilon)) for a, b in zip(t, p, strict=True)]
+    return mean([g**2 for g in logs]) - invariance * mean(logs) ** 2
+
+
+def rows(rng):
+    """Of five entries: of any size, and with a mean far beyond the spread."""
+    t = rng.normal(size=(60, 5)) * samples.magnitudes(rng, -12, 12, (60, 1))
+    near = t + rng.normal(size=t.shape) * np.abs(t) * samples.magnitudes(rng, -4, 0, (60, 1))
+    far = rng.normal(size=(2, 20, 5)) + 300
+    return np.float32([*t, *t, *far[0]]), np.float32([*near, *t[::-1], *far[1]])
+
+
+def depths(rng):
+    """Of five entries; equal up to a factor, more or less."""
+    t = samples.magnitudes(rng, -2, 3, (80, 5))
+    rough = np.exp(rng.normal(size=t.shape) * samples.magnitudes(rng, -3, 0, (80, 1)))
+    return t, np.float32(t * rough * samples.magnitudes(rng, -2, 2, (80, 1)))
+
+
+def of_squares(t, p, config):
+    """Both addends of a slope are of the size of the error, over the sum of the variances."""
+    a, b = (np.mean(x, -1, keepdims=True) for x in (t, p))
+    spread = np.mean((t - a) ** 2 + (p - b) ** 2, -1, keepdims=True) + (a - b) ** 2
+    return None, 2 * (np.abs(p - t) + np.abs(p - a)) / spread / p.shape[-1]
+
+
+def of_ratios(t, p, config):
+    """Each logarithm rounds, before the share of the mean is taken off."""
+    return None, np.log(p / t) * 2 / p / p.shape[-1]
+
+
+CASES = (
+    Case(losses.SMAPE, exact=smape, ulps=(8, 8), residuals=1, extra=2, keras=None),
+    Case(
+        losses.RelativeL2,
+        ({}, {"axis": 0}, {"epsilon": 0.5}),
+        exact=relative_l2,
+        inputs=rows,
+        ulps=(8, 8),
+        keras=None,
+    ),
+    Case(
+        losses.ConcordanceCorrelation,
+        ({}, {"axis": -1}),
+        at_edges=({"axis": 0},),
+        exact=concordance_correlation,
+        inputs=rows,
+        sizes=of_squares,
+        ulps=(8, 8),
+        keras=None,
+    ),
+    Case(
+        losses.ScaleInvariantLog,
+        ({}, {"axis": None}, {"invariance": 0.85}),
+        exact=scale_invariant_log,
+        inputs=depths,
+        sizes=of_ratios,
+        ulps=(8, 8),
+        keras=None,
+    ),
+)
