@@ -23,11 +23,13 @@ from lossjax.core.domain.parameters import (
     StudentT,
     ZeroInflatedNegativeBinomial,
 )
-from lossjax.core.loss import Loss, leaf
+from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import Array, Hyper, Input
 from lossjax.math.counts import negative_binomial
+from lossjax.math.curves import pinball
 from lossjax.math.elementwise import (
     absolute,
+    box_cox,
     exp_beyond_line,
     expm1,
     finite_exp,
@@ -41,6 +43,7 @@ from lossjax.math.gamma import beta_density, ratio_of_halves, stirling, student_
 
 __all__ = [
     "BetaNLL",
+    "EnsembleCRPS",
     "GammaNLL",
     "GaussianCRPS",
     "GaussianKL",
@@ -48,9 +51,12 @@ __all__ = [
     "InverseGaussianNLL",
     "LaplaceNLL",
     "NegativeBinomialNLL",
+    "QuantileCRPS",
     "StudentTNLL",
+    "TweedieDeviance",
     "ZeroInflatedNegativeBinomialNLL",
     "beta_nll",
+    "ensemble_crps",
     "gamma_nll",
     "gaussian_crps",
     "gaussian_kl",
@@ -58,7 +64,9 @@ __all__ = [
     "inverse_gaussian_nll",
     "laplace_nll",
     "negative_binomial_nll",
+    "quantile_crps",
     "student_t_nll",
+    "tweedie_deviance",
     "zero_inflated_negative_binomial_nll",
 ]
 
@@ -440,3 +448,130 @@ class BetaNLL(Loss):
     fn = beta_nll
     couples = "none"
     domain = "beta"
+
+
+def ensemble_crps(y_true: Input, y_pred: Input, *, fair: bool = False) -> Array:
+    """mean_i |x_i - y| - Σ_ij |x_i - x_j| / (2 M²), x the M members in `y_pred`, y = `y_true`.
+
+    Use: ensembles and samples of a generative model: right and spread as the truth is. Training
+    with few members takes `fair`, which is best where members are drawn from the distribution of
+    the truth, however few they are; without, small ensembles are taught too little spread.
+
+    The continuous ranked probability score of the distribution of the members. With `fair` the
+    second sum is divided by 2 M (M - 1), the pairs that there are.
+    Shapes: `y_true` (..., 1), `y_pred` (..., M); values (...), of the unit of `y_true`. Where
+    members are equal to each other or to y, the derivative is the middle of its two sides. Every
+    two members are compared, without an array of the pairs where XLA fuses.
+    Raises ValueError for shapes that do not fit.
+    Source: Gneiting and Raftery (2007), doi:10.1198/016214506000001437, eq. 21; Ferro (2014),
+    doi:10.1002/qj.2270, eq. 4.
+
+    >>> print(ensemble_crps([[0.0]], [[-1.0, 1.0]]))
+    [0.5]
+    """
+    error = _errors("ensemble_crps", y_true, y_pred)
+    members = error.shape[-1]
+    pairs = members * max(1, members - 1) if fair else members**2
+    apart = jnp.sign(error[..., :, None] - error[..., None, :])
+    rank = lax.stop_gradient(jnp.sum(apart, -1))
+    return mean(absolute(error), -1) - jnp.sum(rank * error, -1) / max(1, pairs)
+
+
+def _errors(where: str, y_true: Input, y_pred: Input) -> Array:
+    """y_pred - y_true, for one truth for all of the last axis."""
+    y_true, y_pred = check.pair(where, y_true, y_pred, align=True)
+    if y_true.ndim != y_pred.ndim or y_true.shape[-1:] not in ((), (1,)):
+        raise ValueError(
+            f"{where}: y_true must have shape (..., 1), one number for the last axis of y_pred, of "
+            f"shape {y_pred.shape}, got {y_true.shape}. Pass y_true[..., None] for members behind."
+        )
+    return y_pred - y_true
+
+
+class EnsembleCRPS(Loss):
+    fn = ensemble_crps
+    couples = "none"
+    domain = "ensemble"
+    fair: bool = static(default=False, kw_only=True)
+
+
+def quantile_crps(y_true: Input, y_pred: Input) -> Array:
+    """2 mean_k max(u_k (k - 1/2) / K, u_k ((k - 1/2) / K - 1)), u_k = y_true - y_pred_k, k to K.
+
+    Use: distributions of no known form, by K quantiles of the levels 1 / (2 K), 3 / (2 K), ...
+    Of other levels twice `quantile`. Nothing keeps the quantiles in order.
+
+    Equal to `ensemble_crps` where the quantiles are in order, and in the limit of a large K the
+    continuous ranked probability score.
+    Shapes: `y_true` (..., 1), `y_pred` (..., K); values (...), of the unit of `y_true`.
+    Raises ValueError for shapes that do not fit.
+    Source: Bröcker (2012), doi:10.1002/qj.1891, eq. 5.
+
+    >>> print(quantile_crps([[0.0]], [[-1.0, 1.0]]))
+    [0.5]
+    """
+    u = -_errors("quantile_crps", y_true, y_pred)
+    count = max(1, u.shape[-1])
+    level = ((jnp.arange(u.shape[-1]) + 0.5) / count).astype(u.dtype)
+    return 2 * mean(_quantile(u, jnp.broadcast_to(level, u.shape)), -1)
+
+
+@elementwise()
+def _quantile(u: Array, level: Array) -> Array:
+    return pinball(u, level, jnp.zeros((), u.dtype))
+
+
+class QuantileCRPS(Loss):
+    fn = quantile_crps
+    couples = "none"
+    domain = "ensemble"
+
+
+def tweedie_deviance(y_true: Input, y_pred: Input, *, power: Hyper = 1.5) -> Array:
+    """mean of 2 (y^(2-p) / ((1-p) (2-p)) - y μ^(1-p) / (1-p) + μ^(2-p) / (2-p)), y = y_true.
+
+    Use: amounts that are often exactly 0 and else positive, such as claims, rain and sales: the
+    variance grows as μ^p. 1 is Poisson's deviance; for amounts that are never 0 `gamma_nll`.
+
+    p = `power` in [1, 2); `y_pred` is log μ. 0 where y = μ, and exact near it and near p = 1.
+    Shapes: (..., d) for both, ranks aligned; values (...) ≥ 0. `y_true` ≥ 0.
+    Raises ValueError for a power outside [1, 2) and for shapes that do not fit.
+    Source: Jørgensen (1997), The theory of dispersion models, section 4.1.
+
+    >>> print(tweedie_deviance([[0.0], [1.0]], [[0.0], [0.0]], power=1.5))
+    [4. 0.]
+    """
+    y_true, y_pred = check.pair("tweedie_deviance", y_true, y_pred, align=True)
+    check.within("tweedie_deviance", "power", power, "[1, 2)")
+    return mean(_tweedie(y_true, y_pred, jnp.asarray(power, y_pred.dtype)), -1)
+
+
+@elementwise()
+def _tweedie(t: Array, log_mean: Array, power: Array) -> Array:
+    a = 2 - power
+    is_zero = t <= 0
+    log_t = jnp.log(jnp.where(is_zero, 1, t))
+    log_ratio = jnp.where(is_zero, 0, log_mean - log_t)
+    near = jnp.abs(log_ratio) < 0.5
+    far = box_cox(a, log_ratio) - box_cox(a - 1, log_ratio)
+    close = _between_box_coxes(a, jnp.where(near, log_ratio, 0))
+    positive = jnp.exp(a * log_t) * jnp.where(near, close, far)
+    return 2 * jnp.where(is_zero, finite_exp(a * log_mean) / a, positive)
+
+
+def _between_box_coxes(a: Array, x: Array) -> Array:
+    """(exp(a x) - 1) / a - (exp(b x) - 1) / b for b = a - 1: about x² / 2, term by term."""
+    b, power, term = a - 1, jnp.ones_like(x), 0.5 * x * x
+    slope, total = jnp.ones_like(x), jnp.zeros_like(x)
+    for k in range(3, 17):
+        total += term * slope
+        power *= b
+        slope, term = a * slope + power, term * x / k
+    return total + term * slope
+
+
+class TweedieDeviance(Loss):
+    fn = tweedie_deviance
+    couples = "none"
+    domain = "log mean"
+    power: Hyper = leaf(default=1.5, interval="[1, 2)", kw_only=True)

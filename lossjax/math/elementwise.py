@@ -16,6 +16,7 @@ from lossjax.math.fusion import (
     at_most,
     between,
     bounded,
+    derivative,
     is_small,
     largest,
     looped,
@@ -148,14 +149,38 @@ def expm1(x: Array) -> Array:
     return jnp.expm1(x)
 
 
+def _powers(x: Array) -> int:
+    """Of |x| < 1/2, that the series of exp needs."""
+    return 9 if jnp.finfo(x.dtype).bits <= 32 else 15
+
+
 @partials(lambda dx, _, x: dx * expm1(x))
 def exp_beyond_line(x: Array) -> Array:
     """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
     is_near = jnp.abs(x) < 0.5
     near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
-    for k in range(9 if jnp.finfo(x.dtype).bits <= 32 else 15, 2, -1):
+    for k in range(_powers(x), 2, -1):
         total = (total + 1) * near / k
     return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
+def _mean_of_exp(x: Array) -> Array:
+    """(exp(x) - 1) / x, also at 0."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(_powers(x), 1, -1):
+        total = (total + 1) * near / k
+    far = jnp.where(is_near, 1, x)
+    return jnp.where(is_near, total + 1, expm1(far) / far)
+
+
+@partials(
+    lambda dp, _, p, log_x: dp * log_x * log_x * derivative(_mean_of_exp, (p * log_x,)),
+    lambda dl, _, p, log_x: dl * finite_exp(p * log_x),
+)
+def box_cox(p: Array, log_x: Array) -> Array:
+    """(x^p - 1) / p, and log x for p = 0."""
+    return log_x * _mean_of_exp(p * log_x)
 
 
 @partials(

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 from mpmath import mp
 
 from cases import Case, Elsewhere
-from exact import largest, mean
+from exact import largest, mean, row_largest
 from lossjax import Objective, losses, testing
 
 
@@ -189,6 +189,45 @@ def of_beta(t, p, _):
     return largest(rest, *parts), np.stack([largest(1, part) for part in parts], -1)
 
 
+def ensemble_crps(t, p, fair=False):
+    apart = mp.fsum(abs(a - b) for a in p for b in p)
+    return mean([abs(x - t[0]) for x in p]) - apart / (2 * len(p) * (len(p) - fair))
+
+
+def of_ensemble(t, p, _):
+    return row_largest(t - p), np.ones_like(p)
+
+
+def quantile_crps(t, p):
+    levels = [(2 * mp.mpf(k) + 1) / (2 * len(p)) for k in range(len(p))]
+    return 2 * mean(
+        [max(a * (t[0] - x), (a - 1) * (t[0] - x)) for a, x in zip(levels, p, strict=True)]
+    )
+
+
+def members(rng):
+    """Far and near members, some equal, of truths of another size."""
+    p = np.concatenate([rng.normal(0, s, (12, 4)) for s in (1e-3, 1, 1e3)])
+    p[::3, 1] = p[::3, 2]
+    return np.float32(rng.normal(0, 3, (len(p), 1))), np.float32(p)
+
+
+@entry_by_entry
+def tweedie_deviance(t, log_mean, power=1.5):
+    m, a = mp.exp(log_mean), 2 - mp.mpf(power)
+    if power == 1:
+        return 2 * ((t * mp.log(t / m) if t else 0) + m - t)
+    return 2 * (t**a / (a * (a - 1)) - t * m ** (a - 1) / (a - 1) + m**a / a)
+
+
+def of_tweedie(t, p, config):
+    a = 2 - config.get("power", 1.5)
+    apart = np.where(t > 0, np.log(np.where(t > 0, t, 1)) - p, 0)
+    size = largest(1, p, np.log(np.where(t > 0, t, 1)))
+    slope = np.exp(a * p) + t * np.exp((a - 1) * p)
+    return (slope * size * np.minimum(1, np.abs(apart)))[:, 0], slope * size
+
+
 CASES = (
     Case(
         losses.GaussianNLL,
@@ -346,6 +385,41 @@ CASES = (
             ),
         ),
     ),
+    Case(
+        losses.EnsembleCRPS,
+        ({}, {"fair": True}),
+        exact=ensemble_crps,
+        inputs=members,
+        sizes=of_ensemble,
+    ),
+    Case(
+        losses.QuantileCRPS,
+        exact=quantile_crps,
+        inputs=members,
+    ),
+    Case(
+        losses.TweedieDeviance,
+        ({}, {"power": 1.0}),
+        measured=({"power": 1.9},),
+        exact=tweedie_deviance,
+        inputs=lambda rng: drawn(rng, [0, 1e-3, 1, 2, 300], mild(rng)),
+        sizes=of_tweedie,
+        residuals=1,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.mean_tweedie_deviance(y_true.ravel(), np.exp(y_pred.ravel()), "
+                "power=1.5)",
+                note="takes the mean, not its logarithm",
+            ),
+            Elsewhere(
+                "statsmodels",
+                "sm.families.Tweedie(var_power=1.2).deviance(y_true.ravel(), "
+                "np.exp(y_pred.ravel())) / y_true.size",
+                {"power": 1.2},
+            ),
+        ),
+    ),
 )
 
 
@@ -388,3 +462,13 @@ def test_parameters_are_a_named_tuple_or_a_dict_with_its_names():
         ValueError, match=r"broadcast to one of them, got \(8,\), \(8, 1\), \(8, 1\)"
     ):
         losses.gaussian_nll(t[:, 0], losses.Gaussian(t[:, :1], t[:, :1]))
+
+
+def test_crps_of_quantiles_in_order_is_that_of_an_ensemble():
+    t, p = testing.sample(losses.QuantileCRPS)
+    np.testing.assert_allclose(
+        losses.quantile_crps(t, np.sort(p, -1)), losses.ensemble_crps(t, p), rtol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"ensemble_crps: y_true must have shape \(\.\.\., 1\)"):
+        losses.ensemble_crps(p, p)
+    assert losses.ensemble_crps([[0.0]], [[2.0]], fair=True) == 2

@@ -4,7 +4,7 @@ from typing import Any
 
 from lossjax.core.domain.base import Domain, Edge, Line, Rule, Sample, Sampler
 from lossjax.core.domain.classes import BINARY, CLASS, DISTRIBUTION, LABEL, REGION, SCORE
-from lossjax.core.domain.numbers import COUNT, DIRECTION, POSITIVE, REAL, SIGN
+from lossjax.core.domain.numbers import COUNT, DIRECTION, ENSEMBLE, LOG_MEAN, POSITIVE, REAL, SIGN
 from lossjax.core.domain.parameters import (
     BETA,
     GAMMA,
@@ -21,7 +21,7 @@ from lossjax.core.texts import nearest, shown
 __all__ = ["DOMAINS", "REAL", "Domain", "Edge", "Line", "Rule", "Sample", "Sampler"]
 
 _ALL = (
-    *(REAL, POSITIVE, COUNT, DIRECTION, SIGN),
+    *(REAL, POSITIVE, COUNT, LOG_MEAN, ENSEMBLE, DIRECTION, SIGN),
     *(DISTRIBUTION, BINARY, CLASS, LABEL, SCORE),
     *(REGION, EMBEDDING, SEQUENCE, HIDDEN),
     *(GAUSSIAN, LAPLACE, GAMMA, INVERSE_GAUSSIAN),
