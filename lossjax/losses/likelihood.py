@@ -533,16 +533,17 @@ def tweedie_deviance(y_true: Input, y_pred: Input, *, power: Hyper = 1.5) -> Arr
     Use: amounts that are often exactly 0 and else positive, such as claims, rain and sales: the
     variance grows as μ^p. 1 is Poisson's deviance; for amounts that are never 0 `gamma_nll`.
 
-    p = `power` in [1, 2); `y_pred` is log μ. 0 where y = μ, and exact near it and near p = 1.
+    p = `power` in [0, 2), which is (y - μ)² for 0 and belongs to no distribution between 0 and 1;
+    `y_pred` is log μ. 0 where y = μ, and exact near it and near p = 1.
     Shapes: (..., d) for both, ranks aligned; values (...) ≥ 0. `y_true` ≥ 0.
-    Raises ValueError for a power outside [1, 2) and for shapes that do not fit.
+    Raises ValueError for a power outside [0, 2) and for shapes that do not fit.
     Source: Jørgensen (1997), The theory of dispersion models, section 4.1.
 
     >>> print(tweedie_deviance([[0.0], [1.0]], [[0.0], [0.0]], power=1.5))
     [4. 0.]
     """
     y_true, y_pred = check.pair("tweedie_deviance", y_true, y_pred, align=True)
-    check.within("tweedie_deviance", "power", power, "[1, 2)")
+    check.within("tweedie_deviance", "power", power, "[0, 2)")
     return mean(_tweedie(y_true, y_pred, jnp.asarray(power, y_pred.dtype)), -1)
 
 
@@ -574,4 +575,4 @@ class TweedieDeviance(Loss):
     fn = tweedie_deviance
     couples = "none"
     domain = "log mean"
-    power: Hyper = leaf(default=1.5, interval="[1, 2)", kw_only=True)
+    power: Hyper = leaf(default=1.5, interval="[0, 2)", kw_only=True)
