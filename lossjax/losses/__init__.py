@@ -5,10 +5,16 @@ from lossjax.core.combined import WeightedSum as WeightedSum
 from lossjax.core.config import deserialize as deserialize
 from lossjax.core.config import get as get
 from lossjax.core.config import serialize as serialize
+from lossjax.core.domain.parameters import Beta as Beta
 from lossjax.core.domain.parameters import Gamma as Gamma
 from lossjax.core.domain.parameters import Gaussian as Gaussian
 from lossjax.core.domain.parameters import InverseGaussian as InverseGaussian
 from lossjax.core.domain.parameters import Laplace as Laplace
+from lossjax.core.domain.parameters import NegativeBinomial as NegativeBinomial
+from lossjax.core.domain.parameters import StudentT as StudentT
+from lossjax.core.domain.parameters import (
+    ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial,
+)
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403
 from lossjax.losses.boxes import *  # noqa: F403

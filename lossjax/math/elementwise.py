@@ -16,6 +16,7 @@ from lossjax.math.fusion import (
     at_most,
     between,
     bounded,
+    derivative,
     is_small,
     largest,
     looped,
@@ -170,10 +171,25 @@ def finite_exp(x: Array) -> Array:
     return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
 
 
+@jax.custom_jvp
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    return lax.logistic(x)
+
+
+# That of jax.nn.sigmoid has 1 - its value in it, without digits where x is large.
+logistic.defjvps(lambda dx, out, x: dx * out * logistic(-x))
+
+
 # The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
 @partials(lambda dx, _, x: dx * jnp.exp(x))
 def expm1(x: Array) -> Array:
     return jnp.expm1(x)
+
+
+def _powers(x: Array) -> int:
+    """Of |x| < 1/2, that the series of exp needs."""
+    return 9 if jnp.finfo(x.dtype).bits <= 32 else 15
 
 
 @partials(lambda dx, _, x: dx * expm1(x))
@@ -181,9 +197,28 @@ def exp_beyond_line(x: Array) -> Array:
     """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
     is_near = jnp.abs(x) < 0.5
     near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
-    for k in range(9 if jnp.finfo(x.dtype).bits <= 32 else 15, 2, -1):
+    for k in range(_powers(x), 2, -1):
         total = (total + 1) * near / k
     return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
+def _mean_of_exp(x: Array) -> Array:
+    """(exp(x) - 1) / x, also at 0."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(_powers(x), 1, -1):
+        total = (total + 1) * near / k
+    far = jnp.where(is_near, 1, x)
+    return jnp.where(is_near, total + 1, expm1(far) / far)
+
+
+@partials(
+    lambda dp, _, p, log_x: dp * log_x * log_x * derivative(_mean_of_exp, (p * log_x,)),
+    lambda dl, _, p, log_x: dl * finite_exp(p * log_x),
+)
+def box_cox(p: Array, log_x: Array) -> Array:
+    """(x^p - 1) / p, and log x for p = 0."""
+    return log_x * _mean_of_exp(p * log_x)
 
 
 @partials(

@@ -139,5 +139,6 @@ CASES = (
         ulps=(60, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
 )

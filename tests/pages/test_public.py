@@ -32,6 +32,7 @@ RANK = {
     "math.angle": 3,
     "math.curves": 3,
     "math.gamma": 3,
+    "math.counts": 4,
     "math.largest": 3,
     "math.softmax": 3,
     "math.general": 3,
