@@ -9,7 +9,7 @@ from lossjax.core import check, reduce
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.reduce import Total
 from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input
-from lossjax.math.elementwise import finite, surprise, weight_of, xmuly
+from lossjax.math.elementwise import finite, guarded, surprise, weight_of, xmuly
 from lossjax.math.entropy import smoothing_amount
 from lossjax.math.fusion import at_least, bounded, largest, partials, settle
 from lossjax.math.softmax import (
@@ -101,7 +101,7 @@ def cross_entropy(
     weight = check.of_classes(where, "class_weight", class_weight, z.shape[-1], z.dtype)
     counts = _counts(where, y, z, ignore_class)
     if counts is not None:
-        z = reduce.guarded(z, counts[..., None])
+        z = guarded(z, counts[..., None])
     kept, added = _smoothing(label_smoothing, smooth_over, z)
     along = weight.reshape((1,) * (z.ndim - 1) + (-1,)) if weight.ndim else weight
     if _is_targets(y):
@@ -225,7 +225,7 @@ def _over_classes(where: str, curve: Terms, y_true: Input, y_pred: Input, *hyper
     if _is_targets(y):
         return sum_over_log_softmax(curve, -1, z, y, *numbers)
     exists = _exists(y, z)
-    z = reduce.guarded(z, exists[..., None])
+    z = guarded(z, exists[..., None])
     t = (y[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
     return jnp.where(exists, sum_over_log_softmax(curve, -1, z, t, *numbers), 0)
 
