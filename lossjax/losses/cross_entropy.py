@@ -10,7 +10,7 @@ from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.reduce import Total
 from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input
 from lossjax.math import tempered
-from lossjax.math.elementwise import divergence, finite, power, surprise, weight_of, xmuly
+from lossjax.math.elementwise import divergence, finite, guarded, power, surprise, weight_of, xmuly
 from lossjax.math.entropy import smoothing_amount
 from lossjax.math.fusion import at_least, bounded, largest, partials, settle
 from lossjax.math.softmax import (
@@ -87,7 +87,7 @@ def cross_entropy(
     weight = check.of_classes(where, "class_weight", class_weight, z.shape[-1], z.dtype)
     counts = _counts(where, y, z, ignore_class)
     if counts is not None:
-        z = reduce.guarded(z, counts[..., None])
+        z = guarded(z, counts[..., None])
     kept, added = _smoothing(label_smoothing, smooth_over, z)
     along = weight.reshape((1,) * (z.ndim - 1) + (-1,)) if weight.ndim else weight
     if check.is_targets(y):
@@ -210,7 +210,7 @@ def _targets(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Ar
     if check.is_targets(y):
         return y, z, None
     exists = check.exists(y, z)
-    return one_hot(y, z), reduce.guarded(z, exists[..., None]), exists
+    return one_hot(y, z), guarded(z, exists[..., None]), exists
 
 
 def _over_classes(where: str, curve: Terms, y_true: Input, y_pred: Input, *hyper: Hyper) -> Array:

@@ -2,11 +2,11 @@
 
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, static
 from lossjax.core.types import Array, Input
 from lossjax.math import entmax
-from lossjax.math.elementwise import power, xmuly
+from lossjax.math.elementwise import guarded, power, xmuly
 from lossjax.math.fusion import partials, settle
 from lossjax.math.softmax import below_largest, one_hot
 
@@ -43,7 +43,7 @@ def _fenchel_young(where: str, y_true: Input, y_pred: Input, beta: int) -> Array
     if check.is_targets(y):
         return settle(_conjugate_gap(beta, y, below_largest(z)))
     exists = check.exists(y, z)
-    x = below_largest(reduce.guarded(z, exists[..., None]))
+    x = below_largest(guarded(z, exists[..., None]))
     return jnp.where(exists, settle(_conjugate_gap(beta, one_hot(y, z), x)), 0)
 
 

@@ -4,10 +4,10 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import Array, Hyper, Input
-from lossjax.math.elementwise import finite, floored, power, quotient, weight_of, xmuly
+from lossjax.math.elementwise import finite, floored, guarded, power, quotient, weight_of, xmuly
 from lossjax.math.entropy import binary_cross_entropy, binary_focal, known_exponent, sigmoid
 from lossjax.math.fusion import elementwise, partials, settle
 from lossjax.math.softmax import below_largest, label_cross_entropy
@@ -63,7 +63,7 @@ def _labelled(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, A
     check.class_axis(where, z, -1)
     labels = check.aligned_labels(where, y_true, z, -1)
     exists = check.exists(labels, z)
-    return labels, reduce.guarded(z, exists[..., None]), exists
+    return labels, guarded(z, exists[..., None]), exists
 
 
 def logit_adjusted(y_true: Input, y_pred: Input, *, prior: Hyper = 1.0, tau: Hyper = 1.0) -> Array:

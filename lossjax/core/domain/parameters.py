@@ -42,6 +42,36 @@ class InverseGaussian(NamedTuple):
     log_shape: Any
 
 
+class StudentT(NamedTuple):
+    """Student's distributions: their centres, log scales, and log degrees of freedom."""
+
+    location: Any
+    log_scale: Any
+    log_degrees: Any
+
+
+class NegativeBinomial(NamedTuple):
+    """Counts of variance μ + μ² / r: log μ, the mean, and log r, where a large r is Poisson's."""
+
+    log_mean: Any
+    log_total_count: Any
+
+
+class ZeroInflatedNegativeBinomial(NamedTuple):
+    """As `NegativeBinomial`, but 0 beside that with the probability sigmoid(zero_logit)."""
+
+    log_mean: Any
+    log_total_count: Any
+    zero_logit: Any
+
+
+class Beta(NamedTuple):
+    """Beta distributions: the logarithms of both shapes; the mean is α / (α + β)."""
+
+    log_alpha: Any
+    log_beta: Any
+
+
 _DRAWN = 0.7  # the deviation of parameters that are drawn
 
 
@@ -126,6 +156,22 @@ def _above_zero(t: Array) -> tuple[Array, str]:
     return t > 0, "must be above 0"
 
 
+def _count(rng: np.random.Generator, s: tuple[int, ...]) -> np.ndarray:
+    return rng.poisson(2, s).astype(float)
+
+
+def _not_negative(t: Array) -> tuple[Array, str]:
+    return t >= 0, "must not be negative"
+
+
+def _share(rng: np.random.Generator, s: tuple[int, ...]) -> np.ndarray:
+    return rng.uniform(0.05, 0.95, s)
+
+
+def _inside(t: Array) -> tuple[Array, str]:
+    return (t > 0) & (t < 1), "must lie between 0 and 1, without both"
+
+
 GAUSSIAN = _made(Gaussian, "gaussian", "real numbers", _normal, (0.0, 1.0, -2.5))
 LAPLACE = _made(Laplace, "laplace", "real numbers", _normal, (0.0, 1.0, -2.5))
 GAMMA, INVERSE_GAUSSIAN = (
@@ -133,3 +179,13 @@ GAMMA, INVERSE_GAUSSIAN = (
     # The square of the mean divides.
     for kind, name, far in ((Gamma, "gamma", 80.0), (InverseGaussian, "inverse gaussian", 40.0))
 )
+# The square of the scale divides.
+STUDENT_T = _made(StudentT, "student t", "real numbers", _normal, (0.0, 1.0, -2.5), far=40.0)
+NEGATIVE_BINOMIAL, ZERO_INFLATED = (
+    _made(kind, name, "counts", _count, (0.0, 2.0, 9.0), _not_negative)
+    for kind, name in (
+        (NegativeBinomial, "negative binomial"),
+        (ZeroInflatedNegativeBinomial, "zero inflated"),
+    )
+)
+BETA = _made(Beta, "beta", "numbers between 0 and 1", _share, (0.125, 0.5, 0.875), _inside)
