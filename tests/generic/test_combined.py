@@ -39,7 +39,9 @@ def test_it_is_the_sum_of_what_its_terms_are():
         np.testing.assert_array_equal(np.stack(list(found.values())), parts)
 
 
-@pytest.mark.parametrize("loss", [dice_and_focal(), MSE().on(lambda t, p: (t, 2 * p))], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [dice_and_focal(), MSE().on(lambda t, p: (t, 2 * p))], ids=["sum", "on"]
+)
 def test_the_generic_suite_holds(loss):
     asked = [name for name in PROPERTIES if name != "config"]
     assert testing.assert_loss(loss, T, 1 / (1 + np.exp(-Z)), only=tuple(asked)) == asked
