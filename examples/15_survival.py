@@ -1,4 +1,4 @@
-"""Survival with the Cox loss: patients after a heart transplant, fitted as statsmodels fits them."""
+"""Survival with the Cox loss: patients after a heart transplant, fitted as by statsmodels."""
 
 import sys
 

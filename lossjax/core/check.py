@@ -65,10 +65,20 @@ def _limits(x: Any) -> tuple[int, int]:
     return max(int(own.min), int(held.min)), min(int(own.max), int(held.max))
 
 
+def wide_dtype(x: Array) -> Any:
+    """The dtype in which is computed what is made of `x`."""
+    is_wide = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4
+    return x.dtype if is_wide else jnp.dtype(jnp.float32)
+
+
 def wide(x: Array) -> Array:
     """`x` in float32 at least: integers, booleans and 16-bit floats are widened."""
-    is_wide = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4
-    return x if is_wide else x.astype(jnp.float32)
+    return x.astype(wide_dtype(x))
+
+
+def is_narrow(x: Array) -> bool:
+    """Whether it has floats of 16 bits."""
+    return jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
 
 
 def labels(where: str, y_true: Any) -> Array:
@@ -105,14 +115,27 @@ def aligned(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def pair(where: str, y_true: Any, y_pred: Any, *, align: bool = False) -> tuple[Array, Array]:
-    """Both as arrays in `y_pred`'s dtype, float32 at least, of shapes that fit.
+def alike(y_true: Array, y_pred: Array, narrow: bool = False) -> tuple[Array, Array]:
+    """Both in `y_pred`'s dtype, float32 at least; `narrow` leaves 16-bit floats as they are.
+
+    Then the loss widens them where it computes.
+    """
+    dtype = wide_dtype(y_pred)
+    narrow = narrow and dtype == jnp.float32
+    y_true, y_pred = (y if narrow and is_narrow(y) else y.astype(dtype) for y in (y_true, y_pred))
+    return y_true, y_pred
+
+
+def pair(
+    where: str, y_true: Any, y_pred: Any, *, align: bool = False, narrow: bool = False
+) -> tuple[Array, Array]:
+    """Both as arrays in `y_pred`'s dtype, float32 at least, of shapes that fit; see `alike`.
 
     A shape may be broadcast to the other one, as Keras does; two shapes that would both grow,
     such as (N,) against (N, 1), are an error.
     """
-    y_pred = prediction(where, y_pred)
-    y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
+    y_pred = array(where, "y_pred", y_pred)
+    y_true, y_pred = alike(array(where, "y_true", y_true), y_pred, narrow)
     if align:
         y_true, y_pred = aligned(y_true, y_pred)
     if joint_shape(y_true.shape, y_pred.shape) not in (y_true.shape, y_pred.shape):
@@ -184,10 +207,12 @@ def same_rank(where: str, y_true: Array, y_pred: Array, axis: Axis) -> tuple[Arr
     return y_true, y_pred
 
 
-def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+def same_shape(
+    where: str, y_true: Any, y_pred: Any, *, narrow: bool = False
+) -> tuple[Array, Array]:
     """As `pair`, for losses whose shapes must be equal."""
-    y_pred = prediction(where, y_pred)
-    y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
+    y_pred = array(where, "y_pred", y_pred)
+    y_true, y_pred = alike(array(where, "y_true", y_true), y_pred, narrow)
     if y_true.shape != y_pred.shape:
         raise ValueError(
             f"{where}: y_true and y_pred must have the same shape, got {y_true.shape} and "
@@ -290,7 +315,7 @@ def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
     within(where, name, value, "[0, inf)")
     if isinstance(value, (int, float)) and value == 1:
         return None
-    out = array(where, name, value).astype(x.dtype)
+    out = array(where, name, value).astype(wide_dtype(x))
     if joint_shape(out.shape, x.shape) != x.shape:
         raise ValueError(
             f"{where}: {name} must be a number, or have a shape that broadcasts to that of the "
