@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from lossjax import Loss, losses, testing
 from lossjax.core.domain import Domain
+from lossjax.core.registry import example
 
 KEPT = 0.8  # share of the rows that a mask keeps
 FEATURES = 512  # of the hidden states of LinearCrossEntropy
@@ -51,12 +52,15 @@ class Case:
         """The work grows with the size of `y_pred`: not with pairs of rows, nor with steps."""
         return not (self.domain.in_batches or self.domain.in_steps or self.domain.predicted)
 
-    def inputs(self, seed: int = 0) -> tuple[np.ndarray, ...]:
+    def inputs(self, seed: int = 0) -> tuple[Any, ...]:
         """(y_true, y_pred) and the weights or the mask, if any: one number a row."""
         y_true, y_pred = testing.sample(self.loss, self.shape, seed)
-        labelled = np.issubdtype(y_true.dtype, np.integer)
-        dtypes = np.int32 if labelled else jnp.dtype(self.dtype), jnp.dtype(self.dtype)
-        return y_true.astype(dtypes[0]), y_pred.astype(dtypes[1]), *self._weights(seed)
+
+        def cast(x: np.ndarray) -> np.ndarray:
+            is_label = np.issubdtype(x.dtype, np.integer)
+            return x.astype(np.int32 if is_label else jnp.dtype(self.dtype))
+
+        return *jax.tree.map(cast, (y_true, y_pred)), *self._weights(seed)
 
     def _weights(self, seed: int) -> tuple[np.ndarray, ...]:
         rows = np.random.default_rng([seed, 1]).uniform(size=self.shape[0])
@@ -64,11 +68,11 @@ class Case:
             return ((rows + 0.5).astype(np.float32),)
         return (rows < self.kept,) if self.weighting == "mask" else ()
 
-    def structs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+    def structs(self) -> tuple[Any, ...]:
         """The shapes and dtypes of `inputs`, for a program that is compiled but not run."""
         few = dataclasses.replace(self, shape=(2, *self.shape[1:])).inputs()
         rows = self.shape[:1]
-        return tuple(jax.ShapeDtypeStruct(rows + x.shape[1:], x.dtype) for x in few)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(rows + x.shape[1:], x.dtype), few)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,31 +82,35 @@ class LinearCase(Case):
     A mask keeps half of the tokens, as the prompts of fine-tuning do.
     """
 
+    features: int = FEATURES
     kept: ClassVar[float] = 0.5
+
+    @property
+    def name(self) -> str:
+        return super().name + (f", D={self.features}" if self.features != FEATURES else "")
 
     def inputs(self, seed: int = 0) -> tuple[Any, ...]:
         rng = np.random.default_rng(seed)
         rows, classes = self.shape
         y_true = rng.integers(0, classes, rows, np.int32)
-        hidden = rng.normal(size=(rows, FEATURES))
-        kernel = rng.normal(size=(FEATURES, classes)) / FEATURES**0.5
+        hidden = rng.normal(size=(rows, self.features))
+        kernel = rng.normal(size=(self.features, classes)) / self.features**0.5
         y_pred = tuple(x.astype(jnp.dtype(self.dtype)) for x in (hidden, kernel))
         return y_true, y_pred, *self._weights(seed)
 
     def structs(self) -> tuple[Any, ...]:
         rows, classes = self.shape
         struct, dtype = jax.ShapeDtypeStruct, jnp.dtype(self.dtype)
-        y_pred = struct((rows, FEATURES), dtype), struct((FEATURES, classes), dtype)
+        y_pred = struct((rows, self.features), dtype), struct((self.features, classes), dtype)
         weights = (struct(x.shape, x.dtype) for x in self._weights(0))
         return struct((rows,), np.int32), y_pred, *weights
 
 
 def loss_classes() -> list[type[Loss]]:
-    """Every loss of the namespace, by name."""
-    found = {
-        cls for cls in vars(losses).values() if isinstance(cls, type) and issubclass(cls, Loss)
-    }
-    return sorted(found - {Loss}, key=lambda cls: cls.__name__)
+    """Every loss of the namespace, by name; not those that are made of losses."""
+    named = {cls for cls in vars(losses).values() if isinstance(cls, type)}
+    found = (cls for cls in named if issubclass(cls, Loss) and cls._declared.fn)
+    return sorted(found, key=lambda cls: cls.__name__)
 
 
 def find(name: str) -> type[Loss]:
@@ -122,7 +130,7 @@ def find(name: str) -> type[Loss]:
 def configurations(cls: type[Loss]) -> list[Loss]:
     """The defaults, and logits too where the loss takes them: other formulas, other costs."""
     logits: dict[str, Any] = {"from_logits": True}
-    return [cls(), cls(**logits)] if hasattr(cls, "from_logits") else [cls()]
+    return [example(cls), cls(**logits)] if hasattr(cls, "from_logits") else [example(cls)]
 
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:

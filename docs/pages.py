@@ -1,4 +1,4 @@
-"""`make pages`: README's table of losses, docs/gallery, docs/safety, for losses that changed.
+"""`make pages`: README's table, docs/elsewhere.md, docs/gallery, docs/safety of changed losses.
 
 `make pages ARGS=--all` makes them for all; `--check`, part of `make check`, says what is stale.
 Keras, optax and torch are asked where losses break if they are installed.
@@ -14,6 +14,7 @@ from typing import Any
 
 import edges
 import gallery
+import peers
 from fingerprints import fingerprint, is_stale
 from lossjax import Loss
 from lossjax.core.registry import listed
@@ -83,6 +84,7 @@ def texts(words: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
     safe = {cls.__name__: safe[cls.__name__] for cls in known() if cls.__name__ in safe}
     readme = README.read_text(encoding="utf-8")
     found = {README: LOSSES.sub(lambda m: m[1] + of_losses() + m[3], readme)}
+    found[DOCS / "elsewhere.md"] = peers.page()
     found[GALLERY / "README.md"] = gallery.index(known())
     found[SAFETY / "README.md"] = edges.index(safe)
     found |= {GALLERY / file: text for file, text in pages("Losses", words)}

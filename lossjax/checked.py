@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from jax.experimental import checkify
 
 from lossjax.core import check, reduce
+from lossjax.core.combined import On, WeightedSum
 from lossjax.core.config import resolved
 from lossjax.core.domain import Rule
 from lossjax.core.loss import Loss, arrays
@@ -47,6 +48,8 @@ def checked(loss: Any) -> Any:
     Poisson: y_true must not be negative, got -1.0 at position [1]. (`check` failed)
     """
     loss = resolved("checked", loss)
+    if isinstance(loss, WeightedSum | On):
+        return loss.over(checked)
     if isinstance(loss, Loss):
         cls: Any = type(loss)
         made = object.__new__(_checked_class(cls))

@@ -12,9 +12,27 @@ from typing import Any
 
 import pytest
 
+from lossjax.core.registry import example
 from lossjax.losses import Loss
 
 SAME_NAME = "same name"
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """A call of another library that is `times` the mean of the loss with the arguments `config`.
+
+    `call` is written as its users write it, an expression of `y_true` and `y_pred` that gives one
+    number; tests/elsewhere/generate.py evaluates it on arrays of that library, in float64.
+    """
+
+    library: str  # as it is installed
+    call: str
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    _: dataclasses.KW_ONLY
+    times: float = 1.0
+    gradient: str = ""  # by y_pred, of a library whose numbers have none
+    note: str = ""  # what else a reader of docs/elsewhere.md should know
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +64,26 @@ class Case:
     # in percent of y_pred; None: it is not looked at.
     residuals: int | None = None
     extra: float | None = None
-    # Logits -> y_pred, where that is more than one array.
+    elsewhere: tuple[Elsewhere, ...] = ()
+    # Logits, or parameters side by side, -> y_pred, where that is more than one array.
     packed: Callable[[Any], Any] | None = None
+    # Part of the derivative is stopped, where numbers are not 0: it is no difference across.
+    is_stopped: bool = False
+
+    def example(self, **config: Any) -> Loss:
+        """The loss, whose choices without default have their first value."""
+        return example(self.loss, **config)  # type: ignore[no-any-return]
 
     @property
     def domain(self) -> str:
         return self.loss._declared.domain.name
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What decides how a loss is called: losses of one kind go one way through the core."""
+        domain = self.loss._declared.domain
+        of_domain = domain.labelled, domain.is_nested, bool(domain.predicted), domain.in_batches
+        return self.couples, self.loss.call is Loss.call, *of_domain
 
     @property
     def couples(self) -> str | None:
@@ -105,24 +137,32 @@ def quick(params: Any, chosen: Callable[[Any], bool]) -> list[Any]:
 
 
 def ends(variants: Any, kept: tuple[int, ...] = (0, -1)) -> list[Any]:
-    """As parameters: of a loss the first and last of `configs`, or `kept`; others where time is."""
+    """As parameters: the last of `configs`, of DEEP losses `kept`; the others where time is."""
+
+    def is_kept(case: Case, config: dict[str, Any]) -> bool:
+        return config in [case.configs[i] for i in (kept if case in DEEP else (-1,))]
+
     return [
-        pytest.param(
-            case,
-            config,
-            marks=() if config in [case.configs[i] for i in kept] else pytest.mark.thorough,
-        )
-        for case, config in variants
+        pytest.param(*variant, marks=() if is_kept(*variant) else pytest.mark.thorough)
+        for variant in variants
     ]
 
 
 def each_domain(rows: Any) -> list[Any]:
-    """As parameters: the first row of each domain, the others where time is."""
+    """As parameters: the first row of each domain, the others of DEEP where time is."""
     first = {row.domain: row for row in reversed(list(rows))}
-    return quick(rows, lambda row: first[row.domain] is row)
+    asked = [row for row in rows if row in DEEP or first[row.domain] is row]
+    return quick(asked, lambda row: first[row.domain] is row)
 
 
 ROWS = _rows()
 # What most tests iterate over: losses of one array and another.
 CASES = tuple(row for row in ROWS if row.one_array)
 VARIANTS = [(case, config) for case in CASES for config in case.configs]
+# Keras's losses, and the first of each kind, are asked everything. The others are asked what
+# differs from loss to loss: values, derivatives, digits, edges, memory, names, leaves.
+_FIRST = {row.kind: row for row in reversed(ROWS)}
+DEEP = tuple(row for row in ROWS if row.keras or _FIRST[row.kind] is row)
+DEEP_VARIANTS = [(case, config) for case, config in VARIANTS if case in DEEP]
+# And those of several arrays that each have a row a sample.
+OF_SAMPLES = [(c, k) for c in ROWS if not c.loss._declared.domain.predicted for k in c.configs]

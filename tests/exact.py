@@ -31,6 +31,11 @@ def clip(x, low, high):
     return min(max(x, low), high)
 
 
+def as_list(x, n):
+    """A number for all of n, or one each."""
+    return x if isinstance(x, list) else [x] * n
+
+
 def errors(t, p):
     return [b - a for a, b in zip(t, p, strict=True)]
 

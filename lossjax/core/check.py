@@ -123,6 +123,47 @@ def pair(where: str, y_true: Any, y_pred: Any, *, align: bool = False) -> tuple[
     return y_true, y_pred
 
 
+def parameters(where: str, name: str, value: Any, kind: Any) -> Any:
+    """`value` as the named tuple `kind` of arrays: such a one, or a dict with its names."""
+    names = kind._fields
+    given = value._asdict() if hasattr(value, "_asdict") else value
+    if not (isinstance(given, Mapping) and set(given) == set(names)):
+        got = type(value).__name__
+        if isinstance(given, Mapping):
+            got = f"{got} with the names {sorted(map(str, given))[:5]}"
+        raise TypeError(
+            f"{where}: {name} must hold the parameters {', '.join(names)}, as losses."
+            f"{kind.__name__}({', '.join(f'{x}=...' for x in names)}) or a dict with these names, "
+            f"got {got[:80]}."
+        )
+    return kind(*(wide(array(where, f"{name}.{x}", given[x])) for x in names))
+
+
+def with_parameters(where: str, y_true: Any, y_pred: Any, kind: Any) -> tuple[Array, Any]:
+    """`y_true` and the parameters `kind` of its distribution, all of the same shape and dtype.
+
+    Shapes may be broadcast to one of them, never all to another, as in `pair`.
+    """
+    found = parameters(where, "y_pred", y_pred, kind)
+    t, p = same(where, kind, (array(where, "y_true", y_true),), found)
+    return t, p
+
+
+def same(where: str, kind: Any, truths: tuple[Array, ...], found: Any) -> tuple[Any, ...]:
+    """The arrays of both, broadcast to one of them, in the widest dtype of the parameters."""
+    every = (*truths, *found)
+    shapes = [x.shape for x in every]
+    shape = joint_shape(*shapes)
+    if shape not in shapes:
+        raise ValueError(
+            f"{where}: y_true and the parameters in y_pred need equal shapes, or shapes that "
+            f"broadcast to one of them, got {', '.join(map(str, shapes))}."
+        )
+    dtype = max((x.dtype for x in found), key=lambda dtype: dtype.itemsize)
+    full = [jnp.broadcast_to(x.astype(dtype), shape) for x in every]
+    return (*full[: len(truths)], kind(*full[len(truths) :]))
+
+
 def joint_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
     """What the shapes are broadcast to; None where they do not fit."""
     try:
@@ -212,6 +253,13 @@ def rank(where: str, name: str, x: Array, dims: str) -> None:
         raise ValueError(f"{where}: {name} must have shape ({shape}), got {x.shape}.")
 
 
+def boxes(where: str, name: str, x: Array, least: int = 1) -> None:
+    """`x` holds boxes of four numbers, and has at least so many axes."""
+    if x.ndim < least or x.shape[-1] != 4:
+        shape = "(..., N, 4)" if least > 1 else "(..., 4)"
+        raise ValueError(f"{where}: {name} must hold boxes, of shape {shape}, got {x.shape}.")
+
+
 def not_bool(where: str, axis: Axis) -> None:
     if isinstance(axis, bool):
         raise ValueError(f"{where}: `axis` must be of type `int`, got {shown(axis)}.")
@@ -251,6 +299,18 @@ def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
     return out.reshape((1,) * (x.ndim - out.ndim) + out.shape)
 
 
+def of_classes(where: str, name: str, value: Any, classes: int, dtype: Any) -> Array:
+    """A number ≥ 0 for all classes, or one for each."""
+    within(where, name, value, "[0, inf)")
+    out = array(where, name, value).astype(dtype)
+    if out.shape not in ((), (classes,)):
+        raise ValueError(
+            f"{where}: {name} must be a number, or one for each class, of shape ({classes},), got "
+            f"{out.shape}."
+        )
+    return out
+
+
 def reduction(where: str, value: Any) -> None:
     if not (value is None or (isinstance(value, str) and value in REDUCTIONS)):
         raise ValueError(
@@ -259,20 +319,20 @@ def reduction(where: str, value: Any) -> None:
         )
 
 
-def float_dtype(where: str, value: Any) -> str | None:
+def float_dtype(where: str, value: Any, name: str = "dtype") -> str | None:
     """The name of a floating dtype; a Keras policy counts as its compute dtype."""
     value = getattr(value, "compute_dtype", value)
     if value is None:
         return None
-    name = value.removeprefix("mixed_") if isinstance(value, str) else value
+    given = value.removeprefix("mixed_") if isinstance(value, str) else value
     try:
         # NumPy takes lists, dicts and numbers of its own for dtypes too.
-        dtype = jnp.dtype(name) if isinstance(name, (str, type, np.dtype)) else None
+        dtype = jnp.dtype(given) if isinstance(given, (str, type, np.dtype)) else None
     except Exception:  # and reads a text as a formula
         dtype = None
     if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
-            f"{where}: dtype must be a floating point type or None, got {shown(value)}."
+            f"{where}: {name} must be a floating point type or None, got {shown(value)}."
         )
     return dtype.name
 
@@ -462,8 +522,8 @@ def float_array(where: str, name: str, value: Any) -> Array:
     return out if jnp.issubdtype(out.dtype, jnp.floating) else out.astype(jnp.float32)
 
 
-def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
-    if not (isinstance(value, str) and value in known):
+def choice(where: str, name: str, value: Any, known: tuple[Any, ...]) -> None:
+    if not any(type(value) is type(one) and value == one for one in known):  # True is no 1
         raise ValueError(
             f"{where}: {name} must be one of {known}, got {shown(value)}.{nearest(value, known)}"
         )
@@ -482,6 +542,14 @@ def whole(where: str, name: str, value: Any, least: int) -> int:
             f"{where}: {name} must be a whole number of at least {least}, got {shown(value)}."
         )
     return int(value)
+
+
+def classes(where: str, value: Any, columns: int) -> None:
+    """How many of the columns of a kernel are no padding."""
+    if whole(where, "classes", value, 1) > columns:
+        raise ValueError(
+            f"{where}: classes must be at most {columns}, the columns of kernel, got {value}."
+        )
 
 
 def chunk(where: str, value: Any) -> None:
@@ -569,6 +637,22 @@ def per_token(where: str, values: Any, tokens: int, reduction: Any) -> None:
         )
 
 
+def listed(where: str, teacher: Any) -> tuple[Array, Array]:
+    """The log-probabilities of classes and their numbers, k a token."""
+    given = tuple(teacher) if isinstance(teacher, (list, tuple)) else (teacher,)
+    if len(given) == 2 and all(map(is_array, given)):
+        log_p, numbers = given
+        is_log = jnp.issubdtype(log_p.dtype, jnp.floating)
+        is_number = jnp.issubdtype(numbers.dtype, jnp.integer)
+        if is_log and is_number and log_p.ndim == 2 and log_p.shape == numbers.shape:
+            return log_p, numbers
+    got = ", ".join(f"{x.dtype} {x.shape}" if is_array(x) else type(x).__name__ for x in given)
+    raise TypeError(
+        f"{where}: the teacher must be (log-probabilities, class numbers), two arrays of shape "
+        f"(tokens, k), as jax.lax.top_k gives them, got ({got})."
+    )
+
+
 def single_truth(loss: Any, y_true: Any) -> None:
     """`y_true` is one array, which may hold classes."""
     if loss._declared.domain.takes(0, y_true):
@@ -598,6 +682,20 @@ def class_column(loss: Any, y_true: Array, shape: tuple[int, ...]) -> Array:
     raise ValueError(
         f"Objective: `class_weight` needs one class for each sample, y_true of shape (B,), "
         f"(B, 1) or one-hot as y_pred, got {y_true.shape}. Give `sample_weight`."
+    )
+
+
+def one_class_a_token(where: str, y_true: Any, tokens: tuple[int, ...]) -> None:
+    """`y_true` is one array of integers of the shape of the tokens."""
+    if not is_array(y_true):
+        got = type(y_true).__name__
+    elif y_true.shape == tokens and jnp.issubdtype(y_true.dtype, jnp.integer):
+        return
+    else:
+        got = f"{y_true.dtype} of shape {y_true.shape}"
+    raise ValueError(
+        f"{where}: ignore_class needs class numbers for y_true, integers of shape {tokens}, got "
+        f"{got}. Leave tokens out with mask."
     )
 
 

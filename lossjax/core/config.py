@@ -108,7 +108,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     where = f"deserialize: {shown(name)}"
     if not isinstance(inner, Mapping | None):
         raise ValueError(f"{where} needs a dict as config, got {shown(inner)}.")
-    fields = {key: _plain(where, key, value) for key, value in (inner or {}).items()}
+    fields = {key: _plain(where, key, value, custom) for key, value in (inner or {}).items()}
     if name == "LossFunctionWrapper":
         return _loss_of(fields.pop("fn", None)).from_config(fields)
     found = _named(name, custom)
@@ -166,9 +166,11 @@ def _loss_of(fn: Any) -> type[Loss]:
     raise ValueError(f"deserialize: LossFunctionWrapper of an unknown function {shown(fn)}.")
 
 
-def _plain(where: str, key: Any, value: Any) -> Any:
-    """A config value: a number, a string, None, a list of these, or Keras's form of an array."""
+def _plain(where: str, key: Any, value: Any, custom: Mapping[str, Any]) -> Any:
+    """A config value: a number, a string, None, Keras's form of an array, a loss, or a list."""
     plain = value
+    if bounded(value) and (found := _losses(value, custom)) is not None:
+        return found
     if isinstance(value, Mapping):
         kind, plain = value.get("class_name"), value.get("config")
         if kind in ("__numpy__", "__tensor__") and isinstance(plain, Mapping):
@@ -178,6 +180,17 @@ def _plain(where: str, key: Any, value: Any) -> Any:
     if not (bounded(plain) and _is_plain(plain)):
         raise ValueError(f"{where} has an unknown kind of value for {shown(key)}: {shown(value)}.")
     return plain
+
+
+def _losses(value: Any, custom: Mapping[str, Any]) -> Any:
+    """The loss of a config within a config, or those of a list; None for all else."""
+    if isinstance(value, (list, tuple)):
+        each = [_losses(x, custom) for x in value]
+        return each if each and None not in each else None
+    name = value.get("class_name") if isinstance(value, Mapping) else None
+    found = custom.get(name, registry.get(name)) if isinstance(name, str) else None
+    is_loss = isinstance(found, type) and issubclass(found, Loss)
+    return deserialize(value, custom) if is_loss else None
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from lossjax.core import reduce
+from lossjax.core.combined import WeightedSum
 from lossjax.core.config import resolved
 from lossjax.core.domain import Domain
 from lossjax.core.loss import Loss
@@ -199,6 +200,10 @@ class _Parts:
 def _parts(loss: Loss, t: Any, p: Any, weight: Any, mask: Any) -> _Parts:
     """The steps of `Loss.__call__`."""
     where = type(loss).__name__
+    if isinstance(loss, WeightedSum):
+        found = zip(loss.coefficients, loss.terms(t, p, weight, mask).items(), strict=True)
+        why = " + ".join(f"{_short(c)} * {name} {_short(value)}" for c, (name, value) in found)
+        return _Parts(loss.call(t, p), None, None, why=why)
     values, weight, mask = loss._evaluate(loss._prepare(t, p, weight, mask))
     if type(loss).__call__ is not Loss.__call__:
         return _Parts(values, weight, mask, why=f"{where} reduces in a way of its own")

@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from lossjax.core.types import Array
 from lossjax.math.elementwise import finite, pick, xmuly
+from lossjax.math.fusion import largest as largest_number
 from lossjax.math.fusion import partials, settle
 
 Name: TypeAlias = str | None
@@ -33,6 +34,24 @@ def classes(z: Array, axis_name: Name) -> Array:
     """The class numbers of the columns that are here."""
     here = jnp.arange(z.shape[-1])
     return here if axis_name is None else here + jax.lax.axis_index(axis_name) * z.shape[-1]
+
+
+def without_padding(axis_name: Name, number: int | None, x: Array, fill: float) -> Array:
+    """x with `fill` in the columns that are none of so many classes; None: all are."""
+    return x if number is None else jnp.where(classes(x, axis_name)[None] < number, x, fill)
+
+
+def lowest(z: Array) -> float:
+    """A logit whose softmax is 0. It is finite: 0 * inf would be a temperature's derivative."""
+    return -(largest_number(z) ** 0.9)
+
+
+def capped(z: Array, cap: Array) -> Array:
+    """c tanh(z / c)."""
+    # inf * tanh(z / inf) would be NaN.
+    is_finite = jnp.isfinite(cap)
+    c = jnp.where(is_finite, cap, 1)
+    return jnp.where(is_finite, c * jnp.tanh(z / c), z)
 
 
 def largest(z: Array, axis_name: Name) -> Array:
@@ -76,8 +95,37 @@ def log_softmax(axis_name: Name, z: Array) -> Array:
     return shifted - jnp.log(total(jnp.exp(shifted), axis_name))[:, None]
 
 
+@partials(lambda dz, _, axis_name, z: total(softmax(axis_name, z) * dz, axis_name), static=1)
+def log_sum_exp(axis_name: Name, z: Array) -> Array:
+    m = largest(z, axis_name)
+    return jnp.log(total(jnp.exp(_minus(z, m)), axis_name)) + m[:, 0]
+
+
 def valid(labels: Array, z: Array, axis_name: Name) -> Array:
     return (labels >= 0) & (labels < size(z, axis_name))
+
+
+def _columns_here(axis_name: Name, listed: Array, z: Array) -> Array:
+    """Of listed classes (tokens, k) their columns of z, and one too far for those not here."""
+    columns = z.shape[-1]
+    here = listed
+    if axis_name is not None:
+        here = listed - jax.lax.axis_index(axis_name) * columns
+    # A negative index would count from the end.
+    return jnp.where((here >= 0) & (here < columns), here, columns)
+
+
+def at_listed(axis_name: Name, listed: Array, z: Array) -> Array:
+    """z (tokens, V) at the classes that are listed, (tokens, k); 0 for no class."""
+    here = _columns_here(axis_name, listed, z)
+    picked = jnp.take_along_axis(z, here, 1, mode="fill", fill_value=0)
+    return picked if axis_name is None else jax.lax.psum(picked, axis_name)
+
+
+def is_listed(axis_name: Name, listed: Array, z: Array) -> Array:
+    """Which columns of z are among the classes that are listed."""
+    here = _columns_here(axis_name, listed, z)
+    return jax.vmap(lambda row: jnp.zeros(z.shape[-1], bool).at[row].set(True, mode="drop"))(here)
 
 
 def _label_logit(labels: Array, z: Array, axis_name: Name) -> Pair:
@@ -105,26 +153,30 @@ def _label_softmax(axis_name: Name, labels: Array, z: Array) -> Array:
     return _share(z, _label_logit(labels, z, axis_name)[1], axis_name)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def label_entropy(axis_name: Name, labels: Array, z: Array) -> Triple:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def label_entropy(axis_name: Name, number: int | None, labels: Array, z: Array) -> Triple:
     """-log softmax at the labels, the log-sum-exp, and the label's logit less the mean logit.
 
-    Not to be used where a label is out of range.
+    The mean is that of so many classes, None for all. Not to be used where a label is out of range.
     """
     picked, m = _label_logit(labels, z, axis_name)
     log_s = jnp.log(total(jnp.exp(_minus(z, m)), axis_name))
     entropy = log_s - _minus(picked, m)[:, 0]
-    return entropy, log_s + m[:, 0], total(picked - z, axis_name) / size(z, axis_name)
+    gaps = without_padding(axis_name, number, picked - z, 0)
+    return entropy, log_s + m[:, 0], total(gaps, axis_name) / (number or size(z, axis_name))
 
 
 @label_entropy.defjvp
-def _label_entropy_jvp(axis_name: Name, primals: Pair, tangents: Pair) -> tuple[Triple, Triple]:
+def _label_entropy_jvp(
+    axis_name: Name, number: int | None, primals: Pair, tangents: Pair
+) -> tuple[Triple, Triple]:
     (labels, z), (_, dz) = primals, tangents
     p = _label_softmax(axis_name, labels, z)
     hit = (labels[:, None] == classes(z, axis_name)[None]).astype(z.dtype)
-    slopes = p - hit, p, hit - 1 / size(z, axis_name)
+    by_gap = without_padding(axis_name, number, hit - 1 / (number or size(z, axis_name)), 0)
+    slopes = p - hit, p, by_gap
     by_entropy, by_log_sum, by_gap = (total(slope * dz, axis_name) for slope in slopes)
-    return label_entropy(axis_name, labels, z), (by_entropy, by_log_sum, by_gap)
+    return label_entropy(axis_name, number, labels, z), (by_entropy, by_log_sum, by_gap)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

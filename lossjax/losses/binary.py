@@ -5,11 +5,12 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, Array, Axis, Hyper, Input
-from lossjax.math.elementwise import log1p, mean, power, probability
+from lossjax.math.elementwise import mean, power
 from lossjax.math.entropy import (
     binary_cross_entropy,
     binary_focal,
     known_exponent,
+    probability_entropy,
     smoothed,
     smoothing_amount,
     weighted_cross_entropy,
@@ -19,8 +20,10 @@ from lossjax.math.fusion import elementwise, settle
 __all__ = [
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
+    "MultiLabelSoftMargin",
     "binary_crossentropy",
     "binary_focal_crossentropy",
+    "multi_label_soft_margin",
 ]
 
 
@@ -60,10 +63,14 @@ def binary_crossentropy(
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     t, p = check.same_shape(where, y_true, y_pred)
     smoothing = smoothing_amount(label_smoothing, p.dtype)
-    weights = {"pos_weight": pos_weight, "label_weight": label_weight}
-    factors = [check.factor(where, name, weight, p) for name, weight in weights.items()]
+    factors = _factors(where, p, pos_weight, label_weight)
     entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
     return settle(mean(entropy, axis))
+
+
+def _factors(where: str, p: Array, pos_weight: Hyper, label_weight: Hyper) -> list[Array | None]:
+    weights = {"pos_weight": pos_weight, "label_weight": label_weight}
+    return [check.factor(where, name, weight, p) for name, weight in weights.items()]
 
 
 @elementwise(static=1)
@@ -77,17 +84,12 @@ def _binary_crossentropy(
 ) -> Array:
     t, u = smoothed(t, smoothing, 2), smoothed(1 - t, smoothing, 2)
     if not from_logits:
-        entropy = _binary_entropy(t if pos_weight is None else pos_weight * t, u, p)
+        entropy = probability_entropy(t if pos_weight is None else pos_weight * t, u, p)
     elif pos_weight is None:
         entropy = binary_cross_entropy(t, u, p)
     else:
         entropy = weighted_cross_entropy(pos_weight * t, u, p)
     return entropy if label_weight is None else label_weight * entropy
-
-
-def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
-    p = probability(p)
-    return -(t * jnp.log(p) + u * log1p(-p))
 
 
 class BinaryCrossentropy(Loss):
@@ -100,6 +102,34 @@ class BinaryCrossentropy(Loss):
     axis: Axis = static(default=-1, types=AXIS_TYPES)
     pos_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
     label_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True, beyond=True)
+
+
+def multi_label_soft_margin(
+    y_true: Input, y_pred: Input, *, pos_weight: Hyper = 1.0, label_weight: Hyper = 1.0
+) -> Array:
+    """mean(-t log σ(z) - (1 - t) log σ(-z)), t = `y_true`, z = `y_pred`.
+
+    Use: labels of which several may hold at once: torch's name for `binary_crossentropy` with
+    `from_logits=True`, whose weights it has.
+
+    Shapes: (..., labels) for both; values (...), in nats.
+    Raises ValueError for unequal shapes and weights that do not fit.
+    Source: equal to `torch.nn.MultiLabelSoftMarginLoss`, whose `weight` is `label_weight`.
+
+    >>> print(multi_label_soft_margin([[1.0, 0.0]], [[2.0, 0.0]]).round(4))
+    [0.41]
+    """
+    t, z = check.same_shape("multi_label_soft_margin", y_true, y_pred)
+    factors = _factors("multi_label_soft_margin", z, pos_weight, label_weight)
+    return settle(mean(_binary_crossentropy(True, t, z, None, *factors), -1))
+
+
+class MultiLabelSoftMargin(Loss):
+    fn = multi_label_soft_margin
+    couples = "none"
+    domain = "binary logits"
+    pos_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
+    label_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
 
 
 def binary_focal_crossentropy(
@@ -155,7 +185,7 @@ def _binary_focal(
         focal = binary_focal(n, t, u, p, gamma)
     else:
         wrongness = t * (1 - p) + u * p  # 1 - p_t, with the digits that 1 - p_t loses
-        focal = power(wrongness, n or gamma) * _binary_entropy(t, u, p)
+        focal = power(wrongness, n or gamma) * probability_entropy(t, u, p)
     return focal * (t * alpha + u * (1 - alpha)) if balanced else focal
 
 

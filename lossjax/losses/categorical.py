@@ -5,10 +5,20 @@ import warnings
 
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
-from lossjax.math.elementwise import EPSILON, log1p, pick, power, quotient, surprise, xmuly
+from lossjax.math.elementwise import (
+    EPSILON,
+    guarded,
+    log1p,
+    pick,
+    power,
+    quotient,
+    surprise,
+    weight_of,
+    xmuly,
+)
 from lossjax.math.entropy import (
     box_cox,
     class_count,
@@ -17,6 +27,7 @@ from lossjax.math.entropy import (
     smoothed,
     smoothing_amount,
 )
+from lossjax.math.fusion import looped, settle
 from lossjax.math.softmax import label_cross_entropy, sum_over_log_softmax, sum_over_shares
 
 __all__ = [
@@ -24,10 +35,12 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalGeneralizedCrossEntropy",
     "SparseCategoricalCrossentropy",
+    "SparseCategoricalFocalCrossentropy",
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "sparse_categorical_crossentropy",
+    "sparse_categorical_focal_crossentropy",
 ]
 
 
@@ -71,7 +84,7 @@ def categorical_crossentropy(
 def _cross_entropy(
     is_log: bool, classes: int, q: Array, t: Array, smoothing: Array | None
 ) -> Array:
-    return smoothed(t, smoothing, classes) * surprise(q if is_log else jnp.log(q))
+    return smoothed(t, smoothing, classes) * (surprise(q) if is_log else -jnp.log(q))
 
 
 def _warn_of_one_class(where: str, p: Array) -> None:
@@ -148,13 +161,17 @@ def _focal(
     alpha: Array,
     smoothing: Array | None,
 ) -> Array:
+    entropy = _focal_entropy(is_log, n, q, gamma)
+    return looped(xmuly(alpha * smoothed(t, smoothing, classes), entropy))
+
+
+def _focal_entropy(is_log: bool, n: float, q: Array, gamma: Array) -> Array:
+    """-(1 - q)^gamma log q, of q or of log q."""
     if is_log:
-        entropy = focal(n, q, gamma)
-    else:
-        # q is clipped: no zero to the power of a traced gamma
-        wrongness = power(1 - q, n) if n else jnp.exp(gamma * log1p(-q))
-        entropy = wrongness * -jnp.log(q)
-    return xmuly(alpha * smoothed(t, smoothing, classes), entropy)
+        return focal(n, q, gamma)
+    # q is clipped: no zero to the power of a traced gamma
+    wrongness = power(1 - q, n) if n else jnp.exp(gamma * log1p(-q))
+    return wrongness * -jnp.log(q)
 
 
 class CategoricalFocalCrossentropy(Loss):
@@ -196,6 +213,16 @@ def sparse_categorical_crossentropy(
     [0.2877 0.6931]
     """
     where = "sparse_categorical_crossentropy"
+    labels, p, valid = _labelled(where, y_true, y_pred, ignore_class, axis)
+    if from_logits:
+        return label_cross_entropy(labels, p, axis)
+    return jnp.where(valid, -jnp.log(_label_share(labels, p, valid, axis)), 0)
+
+
+def _labelled(
+    where: str, y_true: Input, y_pred: Input, ignore_class: Ignored, axis: int
+) -> tuple[Array, Array, Array]:
+    """Labels, -1 where they are of no class that counts, predictions, and which do count."""
     p = check.prediction(where, y_pred)
     check.class_axis(where, p, axis)
     labels = check.aligned_labels(where, y_true, p, axis)
@@ -203,29 +230,78 @@ def sparse_categorical_crossentropy(
     valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
         valid &= ~check.is_among(labels, ignore_class)
-    p = reduce.guarded(p, jnp.expand_dims(valid, axis))
-    if from_logits:
-        values = label_cross_entropy(labels, p, axis)
-    else:
-        picked, _ = pick(p, labels, axis)
-        values = -jnp.log(_clipped_share(picked, jnp.sum(p, axis)))
-    return jnp.where(valid, values, 0)
+    return jnp.where(valid, labels, -1), p, valid
 
 
-class SparseCategoricalCrossentropy(Loss):
-    fn = sparse_categorical_crossentropy
+def _label_share(labels: Array, p: Array, valid: Array, axis: int) -> Array:
+    p = guarded(p, jnp.expand_dims(valid, axis))
+    picked, _ = pick(p, labels, axis)
+    return _clipped_share(picked, jnp.sum(p, axis))
+
+
+class _Labelled(Loss):
+    """Of class numbers, of which some may be ignored."""
+
     couples = "none"
     domain = "label"
+
+    def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
+        fn, ignored = self._declared.fn, self.ignore_class  # type: ignore[attr-defined]
+        values = fn(y_true, y_pred, **self.hyperparameters())
+        if ignored is None:
+            return values
+        labels = check.labels(fn.__name__, y_true)
+        return values, ~check.is_among(labels.reshape(values.shape), ignored)
+
+
+class SparseCategoricalCrossentropy(_Labelled):
+    fn = sparse_categorical_crossentropy
     from_logits: bool = static(default=False)
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     axis: int = static(default=-1, types=(int,), kw_only=True)
 
-    def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
-        values = sparse_categorical_crossentropy(y_true, y_pred, **self.hyperparameters())
-        if self.ignore_class is None:
-            return values
-        labels = check.labels("sparse_categorical_crossentropy", y_true)
-        return values, ~check.is_among(labels.reshape(values.shape), self.ignore_class)
+
+def sparse_categorical_focal_crossentropy(
+    y_true: Input,
+    y_pred: Input,
+    alpha: Hyper = 0.25,
+    gamma: Hyper = 2.0,
+    from_logits: bool = False,
+    ignore_class: Ignored = None,
+    axis: int = -1,
+) -> Array:
+    """-alpha (1 - q)^gamma log q at the class `y_true`; q as `categorical_crossentropy`.
+
+    Use: as `categorical_focal_crossentropy`, with class numbers as targets.
+
+    `alpha` ≥ 0 is a number, or one for each class; `gamma` ≥ 0. Labels, shapes, `ignore_class` and
+    errors as `sparse_categorical_crossentropy`; from logits nothing is clipped.
+    Source: Lin et al. (2017), arXiv:1708.02002, eq. 5. Keras 3.15 does not have it: the arguments
+    are those that its class is to get.
+
+    >>> print(sparse_categorical_focal_crossentropy([1], [[0.25, 0.75]], alpha=1.0).round(4))
+    [0.018]
+    """
+    where = "sparse_categorical_focal_crossentropy"
+    check.within(where, "gamma", gamma, "[0, inf)")
+    labels, p, valid = _labelled(where, y_true, y_pred, ignore_class, axis)
+    weight = check.of_classes(where, "alpha", alpha, p.shape[axis], p.dtype)
+    if from_logits:
+        q = -label_cross_entropy(labels, p, axis)
+    else:
+        q = _label_share(labels, p, valid, axis)
+    gamma, n = jnp.asarray(gamma, p.dtype), known_exponent(gamma)
+    values = xmuly(weight_of(labels, weight), _focal_entropy(bool(from_logits), n, q, gamma))
+    return jnp.where(valid, settle(values), 0)
+
+
+class SparseCategoricalFocalCrossentropy(_Labelled):
+    fn = sparse_categorical_focal_crossentropy
+    alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
+    gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
+    from_logits: bool = static(default=False)
+    ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
+    axis: int = static(default=-1, types=(int,), kw_only=True)
 
 
 def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper) -> Array:
@@ -255,7 +331,7 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     labels = check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = pick(p, labels, -1)
-    picked = reduce.guarded(picked, exists)
+    picked = guarded(picked, exists)
     return jnp.where(exists, box_cox(picked, q), 1 / q)
 
 

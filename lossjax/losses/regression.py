@@ -13,6 +13,7 @@ from lossjax.math.elementwise import (
     huber_curve,
     log_of_cosh,
     mean,
+    plain_mean,
     squared_log_ratio,
 )
 from lossjax.math.fusion import elementwise
@@ -55,7 +56,7 @@ def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
     [2.5]
     """
     y_true, y_pred = check.pair("mean_squared_error", y_true, y_pred, align=True)
-    return mean(jnp.square(y_pred - y_true), -1)
+    return plain_mean(jnp.square(y_pred - y_true), -1)
 
 
 class MeanSquaredError(Loss):
@@ -131,7 +132,7 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     [0.4805]
     """
     y_true, y_pred = check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
-    return mean(_squared_log_ratio(y_true, y_pred), -1)
+    return plain_mean(_squared_log_ratio(y_true, y_pred), -1)
 
 
 @elementwise()

@@ -38,6 +38,7 @@ class LinearCrossEntropy(Loss):
     temperature: Hyper = leaf(default=1.0, interval="(0, inf)")
     shift: int = static(default=0, types=(int,))
     kernel_layout: str = static(default="dv", types=(str,))
+    classes: int | None = static(default=None, types=(int, NoneType))
     chunk: int | str = static(default="auto", types=(int, str))
     compact: bool = static(default=False)
     compute_dtype: str | None = static(default=None, types=(str, NoneType))

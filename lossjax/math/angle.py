@@ -9,7 +9,7 @@ from jax import numpy as jnp
 
 from lossjax.core.types import Array, Axis
 from lossjax.math.elementwise import EPSILON
-from lossjax.math.fusion import added, again, is_live, lifted, moved, opaque
+from lossjax.math.fusion import added, again, is_live, opaque
 
 Rows = tuple[Array, ...]
 
@@ -76,12 +76,13 @@ def _angle_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Rows, Rows]:
     for i, d in enumerate(tangents):
         if not is_live(d):
             continue
-        x, y, along, p, q = again(primals[i], primals[1 - i], cos, inverses[i], inverses[1 - i])
+        start = again(primals[i], primals[1 - i], cos, inverses[i], inverses[1 - i])
+        x, y, along, p, q = start.arrays
         unit = opaque(_UNIT, x)
-        x, y, by_x = unit * x * p, unit * y * q, lifted(d) * (unit * p)
+        x, y, by_x = unit * x * p, unit * y * q, start.lifted(d) * (unit * p)
         # Below the floor the norm is constant. Traced, p³ underflows for |x| > 1e12.
         floor = 1 / (EPSILON * _UNIT)
-        by_norm = jnp.sum(x * by_x, moved(axis, primals[i].ndim)).reshape(inverses[i].shape)
+        by_norm = jnp.sum(x * by_x, start.moved(axis, primals[i].ndim)).reshape(inverses[i].shape)
         by_norm = jnp.where(inverses[i] < floor, by_norm, 0)
         slopes[i] = -inverses[i] * by_norm
         if primals[i].shape == shape:
@@ -89,8 +90,9 @@ def _angle_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Rows, Rows]:
         else:  # broadcast: an entry of x is there several times in the sum, once in the norm
             terms.append(by_x * y)
             rest = rest + cos * by_norm
-    by_cos = jnp.sum(added(terms, lifted(cos)), moved(axis, len(shape))).reshape(cos.shape)
-    return out, (by_cos - rest, *slopes)
+    like = again(*primals)
+    by_cos = jnp.sum(added(terms, like.lifted(cos)), like.moved(axis, len(shape)))
+    return out, (by_cos.reshape(cos.shape) - rest, *slopes)
 
 
 _angle.defjvp(_angle_jvp, symbolic_zeros=True)

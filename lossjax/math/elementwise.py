@@ -4,6 +4,8 @@ A rule is written with primitives of this file, so that differentiating it again
 Values are written with max and min in place of select and clip: see `fusion`.
 """
 
+import math
+
 import jax
 from jax import lax
 from jax import numpy as jnp
@@ -14,6 +16,7 @@ from lossjax.math.fusion import (
     at_most,
     between,
     bounded,
+    derivative,
     is_small,
     largest,
     looped,
@@ -26,7 +29,12 @@ EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabil
 
 def mean(x: Array, axis: Axis) -> Array:
     """Mean over `axis`; over an empty axis 0, not NaN."""
-    total = jnp.sum(looped(x), axis)
+    return plain_mean(looped(x), axis)
+
+
+def plain_mean(x: Array, axis: Axis) -> Array:
+    """As `mean`, of squares: the library computes them as fast as a loop of XLA."""
+    total = jnp.sum(x, axis)
     return total / max(1, x.size // max(1, total.size))
 
 
@@ -34,6 +42,18 @@ def finite(x: Array) -> Array:
     """±inf becomes a number so large that doubling it still fits: 0 * x is 0, never NaN."""
     big = largest(x) / 4
     return jnp.clip(x, -big, big)
+
+
+@jax.custom_jvp
+def guarded(x: Array, alive: Array) -> Array:
+    """`x` itself, without derivative in entries that count for nothing, whatever they hold.
+
+    Free where values depend on their own sample alone.
+    """
+    return x
+
+
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
 
 
 @partials(lambda dx, _, x, y: dx * finite(y), lambda dy, _, x, y: dy * x)
@@ -57,20 +77,30 @@ def absolute(x: Array) -> Array:
     return jnp.abs(x)
 
 
-# At a bound the derivative is the middle of both sides. That of jnp.maximum divides for it.
-@partials(lambda dx, _, low, x: dx * (jnp.sign(x - low) + 1) / 2, static=1)
+def _above(low: float, x: Array) -> Array:
+    """The derivative of a floor: at it the middle of both sides, NaN for NaN."""
+    return jnp.where(x > low, 1.0, jnp.where(x < low, 0.0, 0.5 + 0 * x))
+
+
+def _between(low: float, high: float, x: Array) -> Array:
+    """The derivative of a clip: at a bound the middle of both sides."""
+    at_bound = (x == low) | (x == high)
+    return jnp.where((x > low) & (x < high), 1.0, jnp.where(at_bound, 0.5, 0.0))
+
+
+@partials(lambda dx, _, low, x: dx * _above(low, x), static=1)
 def floored(low: float, x: Array) -> Array:
     """max(low, x)."""
     return at_least(low, x)
 
 
-@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - x)) / 2)
+@partials(lambda dx, _, x: dx * _between(EPSILON, 1.0, x))
 def share(x: Array) -> Array:
     """x clipped to [EPSILON, 1]."""
     return between(EPSILON, 1.0, x)
 
 
-@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - EPSILON - x)) / 2)
+@partials(lambda dx, _, x: dx * _between(EPSILON, 1 - EPSILON, x))
 def probability(x: Array) -> Array:
     """x clipped to [EPSILON, 1 - EPSILON]."""
     return between(EPSILON, 1 - EPSILON, x)
@@ -89,20 +119,36 @@ def _inverse(b: Array) -> Array:
     return finite(quotient(jnp.ones_like(b), b))
 
 
+# Of the quotient the derivative is a difference of two, which may be equal.
+@partials(
+    lambda dw, _, none, wrong, right: dw * quotient(right, wrong + right) * _inverse(wrong + right),
+    lambda dr, out, none, wrong, right: -dr * _where_any(out, wrong + right),
+    static=1,
+)
+def wrong_share(none: float, wrong: Array, right: Array) -> Array:
+    """wrong / (wrong + right) with all digits; `none`, without derivative, where both are 0."""
+    total = wrong + right
+    return jnp.where(total == 0, none, quotient(wrong, total))
+
+
+def _where_any(out: Array, total: Array) -> Array:
+    return jnp.where(total == 0, 0, out * _inverse(total))
+
+
 @partials(lambda dx, _, x: dx / (1 + x))
 def log1p_in_loop(x: Array) -> Array:
-    """log(1 + x) for x > -1: log1p takes longer in the loops of derivatives, and errs more.
+    """log(1 + x) for -1 < x < inf: log1p takes longer in the loops of derivatives, and errs more.
 
     Source: Kahan (1979), Implementation of algorithms; Goldberg (1991), theorem 4.
     """
     one = opaque(1.0, x)  # XLA would make x of (1 + x) - 1
     y = one + x
-    big = largest(x)
-    return jnp.log(y) + (jnp.minimum(x, big) - (jnp.minimum(y, big) - one)) / y
+    return jnp.log(y) + (x - (y - one)) / y
 
 
 @jax.custom_jvp
 def log1p(x: Array) -> Array:
+    """log(1 + x) for -1 < x < inf."""
     return log1p_in_loop(x) if is_small(x) else jnp.log1p(x)
 
 
@@ -118,6 +164,70 @@ def huber_curve(e: Array, delta: Array) -> Array:
     """e²/2 up to |e| = delta, the tangent line beyond."""
     q = jnp.minimum(jnp.abs(e), delta)
     return q * (jnp.abs(e) - 0.5 * q)
+
+
+def finite_exp(x: Array) -> Array:
+    """exp(x), and about the largest number where that is infinite: 0 times it is 0."""
+    return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
+
+
+@jax.custom_jvp
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    return lax.logistic(x)
+
+
+# That of jax.nn.sigmoid has 1 - its value in it, without digits where x is large.
+logistic.defjvps(lambda dx, out, x: dx * out * logistic(-x))
+
+
+# The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
+@partials(lambda dx, _, x: dx * jnp.exp(x))
+def expm1(x: Array) -> Array:
+    return jnp.expm1(x)
+
+
+def _powers(x: Array) -> int:
+    """Of |x| < 1/2, that the series of exp needs."""
+    return 9 if jnp.finfo(x.dtype).bits <= 32 else 15
+
+
+@partials(lambda dx, _, x: dx * expm1(x))
+def exp_beyond_line(x: Array) -> Array:
+    """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(_powers(x), 2, -1):
+        total = (total + 1) * near / k
+    return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
+def _mean_of_exp(x: Array) -> Array:
+    """(exp(x) - 1) / x, also at 0."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(_powers(x), 1, -1):
+        total = (total + 1) * near / k
+    far = jnp.where(is_near, 1, x)
+    return jnp.where(is_near, total + 1, expm1(far) / far)
+
+
+@partials(
+    lambda dp, _, p, log_x: dp * log_x * log_x * derivative(_mean_of_exp, (p * log_x,)),
+    lambda dl, _, p, log_x: dl * finite_exp(p * log_x),
+)
+def box_cox(p: Array, log_x: Array) -> Array:
+    """(x^p - 1) / p, and log x for p = 0."""
+    return log_x * _mean_of_exp(p * log_x)
+
+
+@partials(
+    lambda de, _, e, s: de * finite_exp(-s),
+    lambda ds, out, e, s: -ds * out,
+)
+def scaled(e: Array, log_scale: Array) -> Array:
+    """e exp(-log_scale): 0 for e = 0, however small the scale is."""
+    return e * finite_exp(-log_scale)
 
 
 @partials(lambda de, _, e: de * jnp.tanh(e))
@@ -156,8 +266,9 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
-    size = log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
-    return jnp.where(a < b, -size, size)
+    size = jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b)))
+    log = jnp.where(jnp.isinf(size), size, log1p_in_loop(size))
+    return jnp.where(a < b, -log, log)
 
 
 @partials(
@@ -166,6 +277,9 @@ def _log_ratio_1p(a: Array, b: Array) -> Array:
 )
 def squared_log_ratio(a: Array, b: Array) -> Array:
     """log²((1 + a) / (1 + b)), exact where a is near b, and far from it."""
+    if is_small(a, b):  # the logarithm of the derivative is this one
+        ratio = _log_ratio_1p(a, b)
+        return ratio * ratio
     size = log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))
     return size * size
 
@@ -206,3 +320,8 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     index = jnp.expand_dims(jnp.clip(labels, 0, max(0, classes - 1)), axis)
     picked = jnp.squeeze(jnp.take_along_axis(x, index, axis), axis)
     return picked, (labels >= 0) & (labels < classes)
+
+
+def weight_of(labels: Array, weight: Array) -> Array:
+    """The weight of each label's class; a label out of range has that of the nearest class."""
+    return weight[jnp.clip(labels, 0, max(0, weight.size - 1))] if weight.ndim else weight

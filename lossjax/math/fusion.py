@@ -16,7 +16,7 @@ compute faster, takes the place of max and min.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 from jax import lax
@@ -117,18 +117,35 @@ def step(x: Array) -> Array:
 step.defjvps(lambda dx, *_: jnp.zeros_like(dx))
 
 
-def lifted(x: Array) -> Array:
-    """x with an axis of size 1 in front; a number stays one."""
+class Again(NamedTuple):
+    """Arrays from which a derivative starts again, and how it fits tangents and axes to them."""
+
+    arrays: list[Any]
+    is_lifted: bool
+
+    def lifted(self, x: Array) -> Array:
+        """x as the arrays are: with an axis of size 1 in front; a number stays one."""
+        return _lifted(x) if self.is_lifted else x
+
+    def moved(self, axis: Axis, ndim: int) -> tuple[int, ...]:
+        """Where `axis` is in them."""
+        return moved(axis, ndim, self.is_lifted)
+
+
+def _lifted(x: Array) -> Array:
     return x if x is None or jnp.ndim(x) == 0 else x.reshape((1, *x.shape))
 
 
-def again(*xs: Array) -> list[Array]:
-    """The same arrays, `lifted`, with which XLA merges nothing that it made of `xs` on CPU.
+def again(*xs: Array) -> Again:
+    """The same arrays, with which XLA merges nothing that it made of `xs` on CPU.
 
-    The additional axis keeps even the broadcast constants apart: one that two loops share would
-    be written to memory. Elsewhere XLA computes value and derivative in one pass, if it is let.
+    An additional axis in front keeps even the broadcast constants apart: one that two loops share
+    would be written to memory. Elsewhere XLA computes value and derivative in one pass, if it is
+    let. Small arrays stay as they are: a logarithm that both need is taken once.
     """
-    return list(_again(*map(lifted, xs)))
+    if _may_merge(*xs):
+        return Again([*xs], False)
+    return Again(list(_again(*map(_lifted, xs))), True)
 
 
 def row_sum(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array:
@@ -172,11 +189,11 @@ def _split(x: Array, copy: int) -> Array:
     return x.reshape(*shapes[copy], *rest)
 
 
-def moved(axis: Axis, ndim: int) -> tuple[int, ...]:
+def moved(axis: Axis, ndim: int, by_one: bool = True) -> tuple[int, ...]:
     """Where `axis` is once another axis came in front, or the first was split."""
     axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    to = [a % ndim + 1 for a in axes]
-    return tuple([0, *to] if 1 in to else to)
+    to = [a % ndim + by_one for a in axes]
+    return tuple([0, *to] if by_one and 1 in to else to)
 
 
 def _may_merge(*xs: Array) -> bool:
@@ -194,8 +211,6 @@ def _same(*xs: Array) -> tuple[Array, ...]:
 
 @jax.custom_jvp
 def _again(*xs: Array) -> tuple[Array, ...]:
-    if _may_merge(*xs):
-        return xs
     return lax.platform_dependent(*xs, cpu=_barrier, default=_same)
 
 
@@ -247,11 +262,11 @@ def elementwise(static: int = 0) -> Callable[[F], F]:
         def jvp(*args: Any) -> tuple[Array, Array]:
             *choices, primals, tangents = args
             out = g(*choices, *primals)
-            fresh = again(*primals)
+            start = again(*primals)
             h = functools.partial(f, *choices)
             live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
-            terms = [lifted(d) * derivative(h, fresh, i) for i, d in live]
-            return out, added(terms, lifted(out)).reshape(out.shape)
+            terms = [start.lifted(d) * derivative(h, start.arrays, i) for i, d in live]
+            return out, added(terms, start.lifted(out)).reshape(out.shape)
 
         g.defjvp(jvp, symbolic_zeros=True)
         return g  # type: ignore[return-value]

@@ -15,9 +15,7 @@ from lossjax.math.fusion import (
     at_least,
     derivative,
     is_live,
-    lifted,
     looped,
-    moved,
     row_max,
     row_sum,
     step,
@@ -45,11 +43,12 @@ def _largest_of_jvp(
         return looped(1 - step(at_least(0.0, top - f(*xs))))
 
     ties = row_sum(is_tie, axis, 1, top, *primals)
-    top, ties, *xs = again(top, ties, *primals)
+    start = again(top, ties, *primals)
+    top, ties, *xs = start.arrays
     won = jnp.where(f(*xs) >= top, 1 / ties, 0)
     live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
-    terms = [lifted(d) * (won * derivative(f, xs, i)) for i, d in live]
-    axes = moved(axis, primals[0].ndim)
+    terms = [start.lifted(d) * (won * derivative(f, xs, i)) for i, d in live]
+    axes = start.moved(axis, primals[0].ndim)
     return out, jnp.sum(added(terms, won), axes).reshape(out.shape)
 
 

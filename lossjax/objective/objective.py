@@ -517,6 +517,9 @@ def counted(loss: Loss, inputs: Compared, rows: Array | None) -> Any:
 def _total_and_terms(
     loss: Loss, inputs: Compared, rows: Array | None, wanted: bool
 ) -> tuple[Any, dict[str, Total]]:
+    if wanted and isinstance(loss, losses.WeightedSum):
+        total = loss_total(loss, inputs, rows)
+        return total, {} if isinstance(total, Whole) else jax.lax.stop_gradient(total.parts)
     if not wanted or not isinstance(loss, losses.LinearCrossEntropy):
         return loss_total(loss, inputs, rows), {}
     total, terms = loss.total_and_terms(*counted(loss, inputs, rows))

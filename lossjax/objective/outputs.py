@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from lossjax import losses
 from lossjax.core import check
+from lossjax.core.combined import has_parts
 from lossjax.core.loss import Loss
 from lossjax.core.registry import class_of, registry
 from lossjax.core.texts import nearest
@@ -74,12 +75,12 @@ def joined(tree: Any, y_pred: Any) -> Any:
     """`y_pred` with dicts for named tuples, and in one piece the arrays that one loss takes."""
     if _is_whole(tree, 1, y_pred):
         return Several(y_pred)
-    if (cls := _takes_several(tree)) is not None:
+    if (loss := _takes_several(tree)) is not None:
         if isinstance(y_pred, (list, tuple)) and not any(map(is_nested, y_pred)):
             return Several(tuple(y_pred))
-        names = cls._declared.domain.predicted
+        names = loss._declared.domain.predicted
         if isinstance(y_pred, Mapping) and not set(y_pred).isdisjoint(names):
-            check.several(cls.__name__, y_pred, names)
+            check.several(getattr(loss, "__name__", type(loss).__name__), y_pred, names)
     if is_named(y_pred) and isinstance(tree, list) and len(tree) == len(y_pred):
         tree = dict(zip(y_pred._fields, tree, strict=True))
     y_pred = _as_dict(y_pred)
@@ -92,8 +93,8 @@ def joined(tree: Any, y_pred: Any) -> Any:
 
 def joined_truth(tree: Any, y_true: Any) -> Any:
     """`y_true`, in one piece where the loss of the only output takes labels and their lengths."""
-    cls = _class(tree)
-    is_sequence = cls is not None and cls._declared.domain.in_steps
+    found = _loss(tree)
+    is_sequence = found is not None and found._declared.domain.in_steps
     return Several(tuple(y_true)) if is_sequence and is_nested(y_true) else y_true
 
 
@@ -122,8 +123,10 @@ def _is_whole(tree: Any, which: int, arrays: Any) -> bool:
     """
     if isinstance(tree, list):
         return bool(tree) and all(_is_whole(child, which, arrays) for child in tree)
-    cls = _class(tree)
-    return cls is not None and cls._declared.domain.takes(which, arrays)
+    found = _loss(tree)
+    if isinstance(found, Loss) and has_parts(found):
+        return is_nested(arrays)
+    return found is not None and found._declared.domain.takes(which, arrays)
 
 
 def is_named(tree: Any) -> bool:
@@ -143,20 +146,20 @@ def _below(tree: Any, key: Any) -> Any:
     return tree[key] if is_there else None
 
 
-def _takes_several(tree: Any) -> type[Loss] | None:
+def _takes_several(tree: Any) -> Any:
     """The loss, or the first of losses of one output, if it predicts several arrays."""
     if isinstance(tree, list):
         each = [_takes_several(child) for child in tree]
         return each[0] if each and all(each) else None
-    cls = _class(tree)
-    return cls if cls is not None and cls._declared.domain.predicted else None
+    found = _loss(tree)
+    return found if found is not None and found._declared.domain.predicted else None
 
 
-def _class(tree: Any) -> type[Loss] | None:
-    """Of which class a loss will be; None for functions of users, and for what is not one loss."""
+def _loss(tree: Any) -> Any:
+    """A loss, or the class it will be of; None for functions of users, and what is not one loss."""
     found = tree.identifier if isinstance(tree, Leaf) else None
     found = registry.get(found) if isinstance(found, str) else found
-    return type(found) if isinstance(found, Loss) else class_of(found)
+    return found if isinstance(found, Loss) else class_of(found)
 
 
 def keyed(loss: Any, path: Path = ()) -> Any:

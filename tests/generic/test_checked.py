@@ -87,7 +87,7 @@ def test_ignored_labels_and_their_predictions_may_be_anything():
         loss(labels, (hidden, jnp.ones((2, 4)).at[1].set(NAN)))
 
 
-@pytest.mark.parametrize("case", CASES, ids=variant_id)
+@pytest.mark.parametrize("case", each_domain(CASES), ids=variant_id)
 def test_masked_samples_may_hold_nan(case):
     loss = case.loss(**case.configs[0])
     y_true, y_pred = testing.sample(loss)

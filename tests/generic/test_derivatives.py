@@ -9,13 +9,13 @@ import pytest
 from jax import numpy as jnp
 from jax.test_util import check_grads
 
-from cases import VARIANTS, variant_id
+from cases import DEEP_VARIANTS, variant_id
 from lossjax import losses, testing
 from lossjax.math.fusion import SMALL
 
 inf, nan = np.inf, np.nan
 RNG = np.random.default_rng(0)
-variants = pytest.mark.parametrize(("case", "config"), VARIANTS, ids=variant_id)
+variants = pytest.mark.parametrize(("case", "config"), DEEP_VARIANTS, ids=variant_id)
 
 
 @variants

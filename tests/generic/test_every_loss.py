@@ -4,14 +4,14 @@ import functools
 
 import pytest
 
-from cases import VARIANTS, ends, variant_id
+from cases import DEEP, OF_SAMPLES, ends, variant_id
 from lossjax.testing.suite import PROPERTIES, Suite
 
 
 @functools.lru_cache(maxsize=1)
 def suite(index):
     """The programs of one configuration: its properties are tested one after the other."""
-    case, config = VARIANTS[index]
+    case, config = OF_SAMPLES[index]
     return Suite(case.loss(**config))
 
 
@@ -20,15 +20,20 @@ def ids(variant, name):
 
 
 ONCE = ("couples", "transformations", "leaves")  # of a loss, where time is short
+KIN = ("as_given", "totals", "transformations")  # what the kin answer for
 
 
 def properties():
-    for i, variant in enumerate(ends(VARIANTS)):
+    for i, variant in enumerate(ends(OF_SAMPLES)):
         case, config = variant.values
         is_last = config == case.configs[-1]
         for name in PROPERTIES:
-            short = variant.marks or (name in ONCE and not is_last)
-            marks = pytest.mark.thorough if short else ()
+            if name == "derivatives" and case.is_stopped:
+                continue
+            if case not in DEEP and name in KIN and not is_last:
+                continue
+            short = (name in ONCE and not is_last) or (name in KIN and case not in DEEP)
+            marks = pytest.mark.thorough if variant.marks or short else ()
             yield pytest.param(i, name, id=ids(variant, name), marks=marks)
 
 

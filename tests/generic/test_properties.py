@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import numpy as jnp
 
-from cases import VARIANTS, variant_id
+from cases import DEEP_VARIANTS, variant_id
 from lossjax import losses, testing
 
 
@@ -24,8 +24,8 @@ def per_sample(case, config):
 
 
 pytestmark = pytest.mark.thorough  # quick: the totals, masks and values of test_every_loss.py
-PER_SAMPLE = [(case, config) for case, config in VARIANTS if per_sample(case, config)]
-MERGEABLE = PER_SAMPLE + [(c, k) for c, k in VARIANTS if c.domain == "region" and not k]
+PER_SAMPLE = [(case, config) for case, config in DEEP_VARIANTS if per_sample(case, config)]
+MERGEABLE = PER_SAMPLE + [(c, k) for c, k in DEEP_VARIANTS if c.domain == "region" and not k]
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 SPLITS = ([0, 8], [0, 3, 8], [0, 1, 1, 8])  # unequal parts, one of one sample, one of none
 SAMPLES = 8

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from dense_linear import dense, logits
 from jax import numpy as jnp
-from test_linear_cross_entropy import close, compiled, draw
+from jax.test_util import check_grads
+from test_linear_cross_entropy import HYPERS, close, compiled, draw
 
 import lossjax
 from cases import quick
@@ -113,28 +114,36 @@ def test_bfloat16_accumulates_in_float32():
     close(jax.tree.map(lambda x: x.astype(jnp.float32), grad), wanted[1], 1e-2)
 
 
-@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "none"])
-def test_compute_dtype(reduction):
-    """As the dense form of what bfloat16 rounds; only the slopes of the logits are rounded too."""
+@pytest.mark.parametrize(
+    ("dtype", "reduction"), [("bfloat16", "none"), ("float16", "mean_with_sample_weight")]
+)
+def test_compute_dtype(dtype, reduction):
+    """As the dense form of what it rounds, up to the slopes of the logits, which it rounds too."""
     with jax.enable_x64(True):
         data = draw(dtype=np.float64)
         at = some(data, "hidden", "kernel")
-        at["hidden"] = at["hidden"].astype(jnp.bfloat16)
+        at["hidden"] = at["hidden"].astype(dtype)
 
         def run(fn, at, **options):
-            out = fn(data["labels"], **at, reduction=reduction, **options)
-            return jnp.vdot(out, jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape))
+            def f(at):
+                out = fn(data["labels"], **at, reduction=reduction, **options)
+                along = jnp.cos(jnp.arange(out.size, dtype=out.dtype)).reshape(out.shape)
+                return jnp.vdot(out, along)
 
-        options = {"compute_dtype": "bfloat16", "accumulate_dtype": "float64", "chunk": 5}
-        ours = functools.partial(run, lossjax.linear_cross_entropy, **options)
-        value, grad = compiled(jax.value_and_grad(ours), at)
-        exact = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float64), at)
-        want, slopes = compiled(jax.value_and_grad(functools.partial(run, dense)), exact)
+            # The same tangent for both, in which nothing is rounded.
+            tangent = jax.tree.map(lambda x: jnp.where(x > 0, 1, -0.5).astype(x.dtype), at)
+            hessian = lambda at: jax.jvp(jax.grad(f), (at,), (tangent,))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), hessian(at)), at)
+
+        exact = jax.tree.map(lambda x: x.astype(dtype).astype(jnp.float64), at)
+        options = {"compute_dtype": dtype, "accumulate_dtype": "float64", "chunk": 5}
+        value, *got = run(lossjax.linear_cross_entropy, at, **options)
+        want, *slopes = run(dense, exact)
         close(value, want, 1e-12)
-        assert (grad["hidden"].dtype, grad["kernel"].dtype) == (jnp.bfloat16, jnp.float64)
-        close(jax.tree.map(lambda x: x.astype(jnp.float64), grad), slopes, 1e-2)
-        rounded = grad["kernel"].astype(jnp.bfloat16).astype(jnp.float64)
-        assert (rounded != grad["kernel"]).any()
+        close(jax.tree.map(lambda x: x.astype(jnp.float64), got), slopes, 1e-2)
+        for found in got:
+            assert (found["hidden"].dtype, found["kernel"].dtype) == (dtype, jnp.float64)
+            assert (found["kernel"].astype(dtype).astype(jnp.float64) != found["kernel"]).any()
 
 
 def test_a_label_out_of_range_is_silent_under_jit_alone():
@@ -161,6 +170,76 @@ def test_shift():
             ]
         )(at)
         close(got, wanted, 1e-5)
+
+
+def test_options_of_any_per_token_loss():
+    """Those of linear_cross_entropy, the cap with its derivatives though nothing closes over it."""
+    with jax.enable_x64(True):
+        data = draw(tokens=(3, 8), dtype=np.float64)
+        at = some(data, "hidden", "kernel", "sample_weight", "soft_cap")
+        options = {"ignore_class": 5, "shift": 2, "mask": data["mask"]}
+        labels = data["labels"].at[1, 2:5].set(5)
+        entropy = lambda y, z: -per_token.log_probability(y, z)["log_probability"]  # noqa: E731
+        ours = functools.partial(lossjax.chunked_linear, entropy, chunk=5)
+
+        def run(fn):
+            f = lambda at: fn(labels, **at, **options)  # noqa: E731
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        got = run(ours)
+        close(got, run(dense), 1e-10)
+        assert got[1]["soft_cap"] != 0
+
+
+def test_every_array_of_the_truth_is_shifted():
+    y_true = {"label": jnp.arange(6).reshape(2, 3), "scale": 10.0 + jnp.arange(12).reshape(2, 3, 2)}
+    found = lossjax.chunked_linear(
+        lambda y, z: y["label"] + y["scale"][:, 1] * z[:, 0],
+        y_true,
+        *(jnp.ones((2, 3, 1)), jnp.ones((1, 1))),
+        **{"shift": 1, "reduction": "none", "chunk": 4},
+    )
+    np.testing.assert_array_equal(found, np.array([[1 + 13, 2 + 15], [4 + 19, 5 + 21]]))
+
+
+@pytest.mark.parametrize("truth", quick(["labels", "targets"], "labels".__eq__))
+def test_padded_vocabulary(truth):
+    """As the kernel without its padding, in every derivative; those of the padding are 0."""
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64)
+        at = some(data, "hidden", "kernel", "bias", *HYPERS)
+        at["class_weight"] = data["class_weight"][:30]
+        y_true = data["targets"] if truth == "targets" else data["labels"] % 30
+
+        def ours(at):
+            return lossjax.linear_cross_entropy(y_true, **at, classes=30, chunk=5)
+
+        def wanted(at):
+            cut = at | {"kernel": at["kernel"][:, :30], "bias": at["bias"][:30]}
+            return dense(y_true[:, :30] if truth == "targets" else y_true, **cut)
+
+        def run(f):
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        got = run(ours)
+        close(got, run(wanted), 1e-10)
+        padding = [slopes[name][..., 30:] for slopes in got[1:] for name in ("kernel", "bias")]
+        assert not np.any(np.concatenate([x.ravel() for x in padding]))
+
+
+def test_labels_and_terms_of_a_padded_vocabulary():
+    data = draw()
+    labels = jnp.where(data["labels"] < 30, data["labels"], 31)
+    hidden, kernel = data["hidden"], data["kernel"]
+    f = functools.partial(lossjax.linear_cross_entropy, return_terms=True, label_smoothing=0.1)
+    padded = jax.jit(functools.partial(f, classes=30))
+    close(padded(labels, hidden, kernel), jax.jit(f)(labels, hidden, kernel[:, :30]), 1e-6)
+    with pytest.raises(ValueError, match=r"labels must lie in \[0, 30\), .* got 31"):
+        f(labels, hidden, kernel, classes=30)
+    with pytest.raises(Exception, match="from 0 to 29, got 31"):
+        lossjax.checked(losses.LinearCrossEntropy(classes=30))(labels, (hidden, kernel))
 
 
 def test_terms():
@@ -259,6 +338,88 @@ def plain(fn, y, z, hyper):
     return t**2 * (w * kl(p, m) + (1 - w) * kl(q, m))
 
 
+def listed_teacher(k):
+    """Of 13 tokens and 37 classes."""
+    logits = jnp.asarray(np.random.default_rng(3).normal(size=(13, 37)))
+    return jax.lax.top_k(jax.nn.log_softmax(logits), k)
+
+
+def top_k_plain(teacher, z, t=1.0, tail=True):
+    """What is not listed as one class more, by subtraction."""
+    log_p, listed = teacher
+    exists = listed >= 0
+    q = jnp.take_along_axis(jax.nn.softmax(z / t), jnp.where(exists, listed, 0), 1)
+    p, q = (jnp.where(exists, x, 0) for x in (jnp.exp(log_p), q))
+    u, r = 1 - jnp.sum(p, -1), 1 - jnp.sum(q, -1)
+    listed_part = jnp.sum(p * jnp.log(jnp.where(exists, p / jnp.where(exists, q, 1), 1)), -1)
+    return t**2 * (listed_part + (u * jnp.log(u / r) if tail else 0))
+
+
+@pytest.mark.parametrize("tail", quick([True, False], [True].__contains__))
+def test_top_k_teacher(tail):
+    """In a padded vocabulary too. The last token has one class fewer, and the number of none."""
+    with jax.enable_x64(True):
+        data = draw(dtype=np.float64, classes=40)
+        log_p, listed = listed_teacher(4)
+        listed = listed.at[-1, -1].set(-1)
+        at = some(data, "hidden", "kernel", "temperature") | {"log_p": log_p}
+
+        def run(values):
+            f = lambda at: jnp.sum(jnp.sin(values(at, (at["log_p"], listed))))  # noqa: E731
+            along = lambda at: jax.jvp(f, (at,), (jax.tree.map(jnp.cos, at),))[1]  # noqa: E731
+            return compiled(lambda at: (f(at), jax.grad(f)(at), jax.grad(along)(at)), at)
+
+        def ours(at, teacher):
+            given = {"tail": tail, "temperature": at["temperature"]}
+            loss = functools.partial(per_token.top_k_kl_divergence, **given)
+            options = {"reduction": "none", "chunk": 5, "classes": 37}
+            return lossjax.chunked_linear(loss, teacher, at["hidden"], at["kernel"], **options)
+
+        def wanted(at, teacher):
+            z = (at["hidden"] @ at["kernel"])[:, :37]
+            return top_k_plain(teacher, z, at["temperature"], tail)
+
+        close(run(ours), run(wanted), 1e-10)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("k", [4, 37])
+def test_derivatives_of_a_top_k_teacher(k):
+    with jax.enable_x64(True):
+        log_p, listed = listed_teacher(k)
+        z = jnp.asarray(np.random.default_rng(0).normal(size=(13, 37)))
+
+        def f(log_p, z, t):
+            return per_token.top_k_kl_divergence((log_p, listed), z, temperature=t)
+
+        check_grads(jax.jit(f), (log_p, z, jnp.asarray(0.7)), order=2, rtol=1e-4)
+
+
+def test_a_teacher_without_a_tail():
+    """It adds exactly 0, in every derivative, though rounding leaves a little of its mass."""
+    with jax.enable_x64(True):
+        z = jnp.asarray(np.random.default_rng(0).normal(size=(13, 37)))
+        log_p, listed = listed_teacher(37)
+        few = jax.nn.log_softmax(log_p[:, :4]), listed[:, :4]
+        pull = jax.jit(lambda log_p, listed, z, tail: jax.value_and_grad(
+            lambda log_p, z: jnp.sum(jnp.sin(per_token.top_k_kl_divergence(
+                (log_p, listed), z, tail=tail
+            ))), (0, 1)
+        )(log_p, z), static_argnums=3)  # fmt: skip
+        for teacher in ((log_p, listed), few):
+            close(pull(*teacher, z, True), pull(*teacher, z, False), 1e-15)
+        scattered = jnp.zeros((13, 37)).at[jnp.arange(13)[:, None], listed].set(log_p)
+        found = per_token.top_k_kl_divergence((log_p, listed), z)
+        close(found, per_token.kl_divergence(scattered, z), 1e-12)
+
+
+def test_a_teacher_that_is_no_list_of_classes():
+    log_p, listed = listed_teacher(4)
+    for teacher in (log_p, (listed, log_p), (log_p, listed[:, 1:])):
+        with pytest.raises(TypeError, match=r"must be \(log-probabilities, class numbers\)"):
+            per_token.top_k_kl_divergence(teacher, jnp.zeros((13, 37)))
+
+
 def test_log_probabilities_and_entropy():
     data = draw()
 
@@ -322,6 +483,19 @@ BAD = [
     ((LABELS, HIDDEN, KERNEL), {"implementation": "xls"}, ValueError, r"mean 'xla'"),
     ((LABELS, HIDDEN, KERNEL), {"temperature": 0.0}, ValueError, r"temperature must be in"),
     ((LABELS, HIDDEN, KERNEL), {"shift": 4}, ValueError, r"shift must be a whole number"),
+    (
+        (LABELS, HIDDEN, KERNEL),
+        {"classes": 6},
+        ValueError,
+        r"at most 5, the columns of kernel, got 6",
+    ),
+    (
+        (LABELS, HIDDEN, KERNEL),
+        {"compute_dtype": "int8"},
+        ValueError,
+        r": compute_dtype must be a fl",
+    ),
+    ((LABELS, HIDDEN, KERNEL), {"accumulate_dtype": 1}, ValueError, r": accumulate_dtype must be"),
     ((LABELS, HIDDEN, KERNEL), {"class_weight": Z(4)}, ValueError, r"class_weight must"),
 ]
 
@@ -331,6 +505,21 @@ def test_errors(arguments, options, error, text):
     with pytest.raises(error, match=text) as caught:
         lossjax.linear_cross_entropy(*arguments, **options)
     assert str(caught.value).startswith("linear_cross_entropy: ")
+
+
+@pytest.mark.parametrize(
+    ("y_true", "options", "text"),
+    [
+        ((LABELS,), {"ignore_class": 0}, r"integers of shape \(3,\), got tuple. Leave tokens out"),
+        (Z((3, 5)), {"ignore_class": 0}, r"integers of shape \(3,\), got float32 of shape \(3, 5"),
+        (LABELS, {"soft_cap": 0.0}, r"soft_cap must be in the interval \(0, inf\]"),
+        (LABELS, {"shift": -1}, r"shift must be a whole number from 0"),
+    ],
+)
+def test_errors_of_options_of_any_per_token_loss(y_true, options, text):
+    with pytest.raises(ValueError, match=text) as caught:
+        lossjax.chunked_linear(lambda y, z: z[:, 0], y_true, HIDDEN, KERNEL, **options)
+    assert str(caught.value).startswith("chunked_linear: ")
 
 
 def test_a_per_token_loss_of_another_shape():

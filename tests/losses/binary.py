@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, TOP, clip, largest, mean, smooth
 from lossjax import losses
 
@@ -24,6 +24,16 @@ def binary_terms(t, p, from_logits):
 
 def binary_crossentropy(t, p, from_logits=False, label_smoothing=0.0, axis=-1):
     return mean(binary_terms(smooth(t, label_smoothing, 2), p, from_logits))
+
+
+def multi_label_soft_margin(t, p, pos_weight=1.0, label_weight=1.0):
+    terms = binary_terms(t, p, from_logits=True)
+    if pos_weight != 1:
+        terms = [
+            -pos_weight * a * mp.log(sigmoid(z)) - (1 - a) * mp.log(sigmoid(-z))
+            for a, z in zip(t, p, strict=True)
+        ]
+    return label_weight * mean(terms)
 
 
 def binary_focal_crossentropy(
@@ -61,6 +71,10 @@ def of_binary(t, p, config):
     return None, largest(t * slope / yes, (1 - t) * slope / no)
 
 
+def of_multi_label_soft_margin(t, p, config):
+    return of_binary(t, p, {"from_logits": True})
+
+
 def of_binary_focal(t, p, config):
     gamma = config.get("gamma", 2.0)
     t, yes, no, slope, entropy = binary_parts(t, p, config)
@@ -82,10 +96,38 @@ CASES = (
         ),
         measured=({"label_smoothing": 0.001, "from_logits": True},),
         exact=binary_crossentropy,
+        elsewhere=(
+            Elsewhere("torch", "F.binary_cross_entropy(y_pred, y_true)"),
+            Elsewhere(
+                "torch", "F.binary_cross_entropy_with_logits(y_pred, y_true)", {"from_logits": True}
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.sigmoid_binary_cross_entropy(y_pred, y_true).mean()",
+                {"from_logits": True},
+            ),
+        ),
         sizes=of_binary,
         ulps=(6, 6),
         residuals=1,
         extra=5,
+    ),
+    Case(
+        losses.MultiLabelSoftMargin,
+        ({}, {"pos_weight": 3.0, "label_weight": 0.5}),
+        exact=multi_label_soft_margin,
+        sizes=of_multi_label_soft_margin,
+        ulps=(6, 6),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.multilabel_soft_margin_loss(y_pred, y_true, weight=2 * torch.ones(5))",
+                {"label_weight": 2.0},
+            ),
+        ),
+        residuals=1,
+        extra=5,
+        keras=None,
     ),
     Case(
         losses.BinaryFocalCrossentropy,
@@ -101,6 +143,18 @@ CASES = (
         ),
         at_edges=({"gamma": 0.0}, {"gamma": 0.5}),
         exact=binary_focal_crossentropy,
+        elsewhere=(
+            Elsewhere(
+                "optax",
+                "optax.losses.sigmoid_focal_loss(y_pred, y_true, gamma=2.0).mean()",
+                {"from_logits": True},
+            ),
+            Elsewhere(
+                "torchvision",
+                "torchvision.ops.sigmoid_focal_loss(y_pred, y_true, alpha=0.25, reduction='mean')",
+                {"from_logits": True, "apply_class_balancing": True},
+            ),
+        ),
         sizes=of_binary_focal,
         ulps=(12, 12),  # (1 - p_t)^gamma: gamma times the error of p_t
         residuals=1,

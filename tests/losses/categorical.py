@@ -3,8 +3,8 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
-from exact import largest, probabilities, row_largest, smooth
+from cases import Case, Elsewhere
+from exact import as_list, largest, probabilities, row_largest, smooth
 from lossjax import losses
 from samples import magnitudes, unit_interval
 
@@ -20,7 +20,7 @@ def categorical_crossentropy(t, p, from_logits=False, label_smoothing=0.0, axis=
 def categorical_focal_crossentropy(
     t, p, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0
 ):
-    alpha = alpha if isinstance(alpha, list) else [alpha] * len(t)
+    alpha = as_list(alpha, len(t))
     t, q = smooth(t, label_smoothing, len(t)), probabilities(p, from_logits)
     terms = zip(alpha, t, q, strict=True)
     return -mp.fsum(c * (1 - b) ** gamma * a * mp.log(b) for c, a, b in terms if a)
@@ -30,6 +30,15 @@ def sparse_categorical_crossentropy(label, p, from_logits=False, ignore_class=No
     if label == ignore_class or not 0 <= label < len(p):
         return mp.zero
     return -mp.log(probabilities(p, from_logits)[int(label)])
+
+
+def sparse_categorical_focal_crossentropy(
+    label, p, alpha=0.25, gamma=2.0, from_logits=False, ignore_class=None
+):
+    if label == ignore_class or not 0 <= label < len(p):
+        return mp.zero
+    one_hot = [mp.one if i == label else mp.zero for i in range(len(p))]
+    return categorical_focal_crossentropy(one_hot, p, alpha, gamma, from_logits)
 
 
 def categorical_generalized_cross_entropy(label, p, q=0.5):
@@ -62,11 +71,14 @@ def of_categorical(t, p, config):
     return row_largest(t * rounded_log(log_q)), largest(t * own, by_share)
 
 
-def of_sparse(labels, p, config):
+def counted(labels, p, config):
+    """One-hot, and all 0 where the label does not count."""
     t = np.float64(labels[:, None] == np.arange(p.shape[-1]))
-    if "ignore_class" in config:
-        t = t * (labels[:, None] != config["ignore_class"])
-    return of_categorical(t, p, config)
+    return t * (labels[:, None] != config.get("ignore_class"))
+
+
+def of_sparse(labels, p, config):
+    return of_categorical(counted(labels, p, config), p, config)
 
 
 def of_categorical_focal(t, p, config):
@@ -81,6 +93,10 @@ def of_categorical_focal(t, p, config):
     if config.get("from_logits"):
         by_share = by_share * rounded_log(log_q)
     return row_largest(a * focal), largest(slope * own, by_share)
+
+
+def of_sparse_focal(labels, p, config):
+    return of_categorical_focal(counted(labels, p, config), p, config)
 
 
 def of_the_label(rng):
@@ -100,6 +116,19 @@ CASES = (
             {"from_logits": True, "label_smoothing": 0.2, "axis": 0},
         ),
         exact=categorical_crossentropy,
+        elsewhere=(
+            Elsewhere("torch", "F.cross_entropy(y_pred, y_true)", {"from_logits": True}),
+            Elsewhere(
+                "torch",
+                "F.cross_entropy(y_pred, y_true, label_smoothing=0.2)",
+                {"from_logits": True, "label_smoothing": 0.2},
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.softmax_cross_entropy(y_pred, y_true).mean()",
+                {"from_logits": True},
+            ),
+        ),
         sizes=of_categorical,
         ulps=(5, 6),  # log, softmax
         residuals=1,
@@ -124,10 +153,38 @@ CASES = (
         losses.SparseCategoricalCrossentropy,
         ({}, {"from_logits": True}, {"ignore_class": 1}, {"from_logits": True, "ignore_class": 2}),
         exact=sparse_categorical_crossentropy,
+        elsewhere=(
+            Elsewhere("torch", "F.cross_entropy(y_pred, y_true)", {"from_logits": True}),
+            Elsewhere(
+                "torch",
+                "F.cross_entropy(y_pred, y_true, ignore_index=2)",
+                {"from_logits": True, "ignore_class": 2},
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.softmax_cross_entropy_with_integer_labels(y_pred, y_true).mean()",
+                {"from_logits": True},
+            ),
+        ),
         sizes=of_sparse,
         ulps=(4, 6),
         residuals=3,  # with ignore_class
         extra=5,
+    ),
+    Case(
+        losses.SparseCategoricalFocalCrossentropy,
+        (
+            {},
+            {"alpha": [0.1, 0.2, 0.3, 0.4, 0.5], "gamma": 1.5, "ignore_class": 1},
+            {"from_logits": True, "gamma": 3.0},
+        ),
+        measured=({"gamma": 0.5, "from_logits": True},),
+        exact=sparse_categorical_focal_crossentropy,
+        sizes=of_sparse_focal,
+        ulps=(6, 10),
+        residuals=3,
+        extra=5,
+        keras=None,
     ),
     Case(
         losses.CategoricalGeneralizedCrossEntropy,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, errors, largest, mean
 from lossjax import losses
 
@@ -62,6 +62,12 @@ CASES = (
         losses.MeanSquaredError,
         exact=mean_squared_error,
         ulps=(2, 1),  # the rounded error, squared
+        elsewhere=(
+            Elsewhere("torch", "F.mse_loss(y_pred, y_true)"),
+            Elsewhere("optax", "optax.losses.squared_error(y_pred, y_true).mean()"),
+            Elsewhere("optax", "optax.losses.l2_loss(y_pred, y_true).mean()", times=0.5),
+            Elsewhere("scikit-learn", "sklearn.metrics.mean_squared_error(y_true, y_pred)"),
+        ),
         residuals=1,
         extra=2,
     ),
@@ -69,12 +75,23 @@ CASES = (
         losses.MeanAbsoluteError,
         exact=mean_absolute_error,
         ulps=(1, 1),
+        elsewhere=(
+            Elsewhere("torch", "F.l1_loss(y_pred, y_true)"),
+            Elsewhere("scikit-learn", "sklearn.metrics.mean_absolute_error(y_true, y_pred)"),
+        ),
         residuals=1,
         extra=2,
     ),
     Case(
         losses.MeanAbsolutePercentageError,
         exact=mean_absolute_percentage_error,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.mean_absolute_percentage_error(y_true, y_pred)",
+                times=0.01,
+            ),
+        ),
         ulps=(3, 2),
         residuals=2,
         extra=2,
@@ -82,6 +99,9 @@ CASES = (
     Case(
         losses.MeanSquaredLogarithmicError,
         exact=mean_squared_logarithmic_error,
+        elsewhere=(
+            Elsewhere("scikit-learn", "sklearn.metrics.mean_squared_log_error(y_true, y_pred)"),
+        ),
         ulps=(10, 6),  # log1p, squared
         residuals=1,
         extra=2,
@@ -92,6 +112,14 @@ CASES = (
         measured=({"delta": 1e-3},),
         exact=huber,
         ulps=(3, 1),
+        elsewhere=(
+            Elsewhere("torch", "F.huber_loss(y_pred, y_true, delta=0.5)", {"delta": 0.5}),
+            Elsewhere(
+                "optax",
+                "optax.losses.huber_loss(y_pred, y_true, delta=0.5).mean()",
+                {"delta": 0.5},
+            ),
+        ),
         lost_by_keras=("delta",),
         residuals=1,
         extra=2,
@@ -99,6 +127,7 @@ CASES = (
     Case(
         losses.LogCosh,
         exact=log_cosh,
+        elsewhere=(Elsewhere("optax", "optax.losses.log_cosh(y_pred, y_true).mean()"),),
         ulps=(16, 8),  # XLA's expm1 and tanh on CPU have 4 ulps; expm1 is squared
         residuals=1,
         extra=2,
@@ -111,6 +140,7 @@ CASES = (
         ulps=(4, 2),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.EpsilonInsensitive,
@@ -120,14 +150,23 @@ CASES = (
         ulps=(2, 0),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Quantile,
         ({}, {"level": 0.9}, {"level": 0.1, "delta": 0.3}),
         exact=quantile,
         ulps=(4, 2),
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.mean_pinball_loss(y_true, y_pred, alpha=0.9)",
+                {"level": 0.9},
+            ),
+        ),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Expectile,
@@ -136,6 +175,7 @@ CASES = (
         ulps=(3, 2),
         residuals=1,
         extra=2,
+        keras=None,
     ),
 )
 

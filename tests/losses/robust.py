@@ -83,6 +83,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Cauchy,
@@ -93,6 +94,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.GemanMcClure,
@@ -101,6 +103,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Welsch,
@@ -110,6 +113,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.Tukey,
@@ -118,6 +122,7 @@ CASES = (
         ulps=(8, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
     Case(
         losses.GeneralRobust,
@@ -137,6 +142,7 @@ CASES = (
         ulps=(60, 8),
         residuals=1,
         extra=2,
+        keras=None,
     ),
 )
 

@@ -51,10 +51,9 @@ class Variant:
 
     @property
     def points(self) -> list[Point]:
-        weights = self.config.get("alpha")
-        classes = len(weights) if isinstance(weights, list) else None
+        classes = {len(x) for x in self.config.values() if isinstance(x, list)}
         every = points(self.loss(**self.config))
-        return [point for point in every if classes in (None, point.y_pred.shape[-1])]
+        return [point for point in every if not classes or point.y_pred.shape[-1] in classes]
 
 
 def variants() -> list[Variant]:

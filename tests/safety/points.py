@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import ml_dtypes
 import numpy as np
 
 from lossjax import Loss, testing
-from lossjax.core.domain.base import BIG, INFINITE, PROBABILITIES, TIES, ZERO
+from lossjax.core.domain.base import BIG, EXTREME, INFINITE, PROBABILITIES, TIES, ZERO
 
 HALF = {np.float16: "float16 extremes", ml_dtypes.bfloat16: "bfloat16 extremes"}
 EMPTY, ONE, RAGGED = "empty batch", "one class", "ragged sizes"
 MASKED, WEIGHTLESS = "all masked", "weights all zero"
 BEHIND_MASK, BEHIND_ZERO = "behind a mask", "behind a weight of 0"
 GROUPS = (
-    *(PROBABILITIES, BIG, INFINITE, ZERO, TIES, *HALF.values(), ONE, RAGGED),
+    *(PROBABILITIES, BIG, EXTREME, INFINITE, ZERO, TIES, *HALF.values(), ONE, RAGGED),
     *(EMPTY, MASKED, WEIGHTLESS, BEHIND_MASK, BEHIND_ZERO),
 )
 
@@ -58,6 +59,7 @@ def _arrays(y_true, y_pred):
 
 def _drawn(domain, shape):
     y_true, y_pred = testing.draw(domain, shape)
+    y_pred = np.concatenate(jax.tree.leaves(y_pred), -1)  # parameters side by side
     return y_true.astype(np.int32) if y_true.dtype.kind == "i" else y_true, y_pred
 
 

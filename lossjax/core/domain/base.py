@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -17,6 +17,7 @@ Sample: TypeAlias = tuple[str, Any, Any]  # (name, y_true, y_pred)
 
 # The groups of edges.
 PROBABILITIES, BIG, INFINITE = "probabilities 0 and 1", "±1e4", "±inf"
+EXTREME = "extreme parameters"
 ZERO, TIES = "zero vectors", "ties"
 
 _SUM = 1e-3  # how far from 1 a distribution may sum, in float32 and after smoothing
@@ -100,10 +101,13 @@ class Domain:
         return self.logits if self.logits and getattr(loss, "from_logits", False) else self
 
     @functools.cached_property
+    def _drawn(self) -> tuple[Any, Any]:
+        return self.draw(np.random.default_rng(0), self.shape)
+
+    @functools.cached_property
     def structures(self) -> tuple[Any, Any]:
         """The pytrees that y_true and y_pred are."""
-        drawn = self.draw(np.random.default_rng(0), self.shape)
-        true, pred = map(jax.tree.structure, drawn)
+        true, pred = map(jax.tree.structure, self._drawn)
         return true, pred
 
     @property
@@ -112,9 +116,21 @@ class Domain:
         return not all(map(jax.tree_util.treedef_is_leaf, self.structures))
 
     def takes(self, which: int, tree: Any) -> bool:
-        """Whether `tree` is, whole, what a loss takes for y_true (0) or y_pred (1): no array."""
-        wanted = self.structures[which]
-        return not jax.tree_util.treedef_is_leaf(wanted) and jax.tree.structure(tree) == wanted
+        """Whether `tree` is, whole, what a loss takes for y_true (0) or y_pred (1): no array.
+
+        In place of a named tuple that is a dict with its names too; what is None when it is drawn
+        may be there or not.
+        """
+        wanted, drawn = self.structures[which], self._drawn[which]
+        if not hasattr(drawn, "_asdict"):
+            is_leaf = jax.tree_util.treedef_is_leaf(wanted)
+            return not is_leaf and jax.tree.structure(tree) == wanted
+        given = tree._asdict() if type(tree) is type(drawn) else tree
+        if not isinstance(given, Mapping):
+            return False
+        names = {name for name, value in given.items() if value is not None}
+        needed = {name for name, value in drawn._asdict().items() if value is not None}
+        return needed <= names <= set(drawn._fields)
 
 
 # --- what several domains are made of -----------------------------------------------------------

@@ -155,7 +155,8 @@ def _of_kernel(loss: Any, y_true: Any, y_pred: Any) -> range | None:
     """Floats are targets."""
     if jnp.issubdtype(y_true.dtype, jnp.floating):
         return None
-    return range(y_pred[1].shape[getattr(loss, "kernel_layout", "dv") == "dv"])
+    columns = y_pred[1].shape[getattr(loss, "kernel_layout", "dv") == "dv"]
+    return range(getattr(loss, "classes", None) or columns)
 
 
 def _targets(loss: Any, t: Any, p: Any) -> Iterator[Rule]:

@@ -9,15 +9,16 @@ import jax
 from jax import numpy as jnp
 
 from lossjax.core import check
-from lossjax.core.types import Array, Input, Reduction
-from lossjax.kernels.chunked_linear._evaluate import (
+from lossjax.core.types import Array, Hyper, Ignored, Input, Reduction
+from lossjax.kernels.chunked_linear._batch import (
     Batch,
     Options,
-    evaluate,
     make_batch,
-    on_each_platform,
+    shifted,
     sum_dtype,
+    without,
 )
+from lossjax.kernels.chunked_linear._evaluate import evaluate, on_each_platform
 from lossjax.kernels.chunked_linear._mesh import automatic, vary_as, varying
 from lossjax.kernels.chunked_linear._plan import make_plan
 
@@ -35,8 +36,12 @@ def chunked_linear(
     *,
     sample_weight: Input | None = None,
     mask: Input | None = None,
+    ignore_class: Ignored = None,
+    soft_cap: Hyper | None = None,
     reduction: Reduction = "mean_with_sample_weight",
+    shift: int = 0,
     kernel_layout: str = "dv",
+    classes: int | None = None,
     chunk: int | str = "auto",
     compact: bool = False,
     compute_dtype: Any = None,
@@ -62,6 +67,9 @@ def chunked_linear(
     `sample_weight`, `mask` and `reduction` as in `lossjax.Loss`: what the mask or a weight of 0
     takes out has no influence, not even as NaN. `compact` sorts what the mask lets through to
     the front and passes over the rest: worth it from a quarter of masked tokens on.
+    `ignore_class`, `soft_cap`, `shift` and `classes` as in `lossjax.linear_cross_entropy`: the
+    first needs class numbers for y_true, every array of y_true is shifted, and `per_token_loss`
+    gets the logits capped, and those of the padding finite and so low that their softmax is 0.
     `chunk` is the largest number of tokens at a time. "auto" takes as many as have logits of 7/8
     of `memory` bytes. By default that is the kernel in `accumulate_dtype`, so 7 D / 8 tokens,
     but no fewer than make products worth while: 256 on CPU, 1536 on other platforms. The rest
@@ -94,8 +102,11 @@ def chunked_linear(
     20.0
     """
     opt = Options(
+        ignore_class,
         reduction,
+        shift,
         kernel_layout,
+        classes,
         chunk,
         compact,
         compute_dtype,
@@ -111,6 +122,7 @@ def chunked_linear(
         batch = make_batch(WHERE, opt, y_true, *arrays)
         for y in jax.tree.leaves(y_true):
             check.leading(WHERE, "y_true", y.shape, batch.shape)
+        batch = without(WHERE, shifted(batch, shift), ignore_class)
 
         def with_rows(opt: Options) -> Any:
             fn, consts, sweep = _converted(per_token_loss, batch, opt)
@@ -118,7 +130,7 @@ def chunked_linear(
 
         return on_each_platform(WHERE, batch, opt, with_rows)
 
-    return automatic(run, y_true, hidden, kernel, bias, sample_weight, mask)
+    return automatic(run, y_true, hidden, kernel, bias, sample_weight, mask, soft_cap)
 
 
 def _converted(

@@ -1,17 +1,23 @@
-"""From the arrays of a caller to the engine's operands, and back to a reduced loss."""
+"""From the arrays of a caller to the engine's operands, and back to a reduced loss.
+
+`fn(y_true, logits, *consts)` gives the values of a chunk and other values: see `Spec.fn`.
+"""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax import numpy as jnp
 
 from lossjax.core import check, reduce
 from lossjax.core.reduce import Total
-from lossjax.core.types import Array, Reduction
+from lossjax.core.types import Array
+from lossjax.kernels import _vocabulary as vocabulary
 from lossjax.kernels.chunked_linear import _mesh
+from lossjax.kernels.chunked_linear._batch import Batch, Options, product_dtype, sum_dtype
 from lossjax.kernels.chunked_linear._plan import (
     FEWEST_ELSEWHERE,
     FEWEST_ON_CPU,
@@ -20,115 +26,6 @@ from lossjax.kernels.chunked_linear._plan import (
     rows_in,
 )
 from lossjax.kernels.chunked_linear._sweep import Operands, Spec, rows, total
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What every user of the engine may choose; see `chunked_linear`."""
-
-    reduction: Reduction = "mean_with_sample_weight"
-    kernel_layout: str = "dv"
-    chunk: int | str = "auto"
-    compact: bool = False
-    compute_dtype: Any = None
-    accumulate_dtype: Any = None
-    implementation: str = "auto"
-    axis_name: str | None = None
-    memory: int | None = None
-    token_shards: int | None = None
-
-    def spread_as(self, hidden: Any) -> "Options":
-        """With the devices over which the tokens are spread, where the caller does not say."""
-        if self.token_shards is not None:
-            return self
-        return dataclasses.replace(self, token_shards=_mesh.token_shards(hidden))
-
-
-class Batch(NamedTuple):
-    """Tokens of any shape (...): hidden (..., D), everything else as the caller gave it.
-
-    The last `trim` tokens of every sequence have no value, and no weight and mask.
-    """
-
-    y_true: Any  # a pytree of (..., whatever)
-    hidden: Array
-    kernel: Array
-    bias: Array | None
-    weight: Array | None
-    mask: Array | None
-    trim: int = 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.hidden.shape[:-1]
-
-    @property
-    def value_shape(self) -> tuple[int, ...]:
-        return (*self.shape[:-1], self.shape[-1] - self.trim) if self.trim else self.shape
-
-    def values_of(self, x: Array) -> Array:
-        """Of an array (..., anything), what belongs to tokens that have a value."""
-        axis = len(self.shape) - 1
-        return jax.lax.slice_in_dim(x, 0, self.value_shape[-1], axis=axis) if self.trim else x
-
-    def padded(self, x: Array, fill: Any) -> Array:
-        """Flat, with `fill` for the tokens without a value."""
-        pads = [(0, n - v) for n, v in zip(self.shape, self.value_shape, strict=True)]
-        return (jnp.pad(x, pads, constant_values=fill) if self.trim else x).ravel()
-
-    def columns(self, opt: "Options") -> int:
-        """The classes that are here."""
-        return self.kernel.shape[1 if opt.kernel_layout == "dv" else 0]
-
-
-def make_batch(
-    where: str,
-    opt: Options,
-    y_true: Any,
-    hidden: Any,
-    kernel: Any,
-    bias: Any,
-    weight: Any,
-    mask: Any,
-) -> Batch:
-    """Arrays of floats where floats are due, and shapes that fit; sentences where they do not."""
-    check.reduction(where, opt.reduction)
-    check.choice(where, "kernel_layout", opt.kernel_layout, ("dv", "vd"))
-    check.choice(where, "implementation", opt.implementation, ("auto", "xla"))
-    check.chunk(where, opt.chunk)
-    for name, number in (("memory", opt.memory), ("token_shards", opt.token_shards)):
-        if number is not None:
-            check.whole(where, name, number, 1)
-    check.axis_name(where, opt.axis_name)
-    hidden, kernel = (
-        check.float_array(where, "hidden", hidden),
-        check.float_array(where, "kernel", kernel),
-    )
-    bias = None if bias is None else check.float_array(where, "bias", bias)
-    check.projection(where, hidden.shape, kernel.shape, opt.kernel_layout, bias)
-    if weight is not None:
-        weight = check.array(where, "sample_weight", weight)
-    if mask is not None:
-        mask = check.array(where, "mask", mask).astype(bool)
-    return Batch(y_true, hidden, kernel, bias, weight, mask)
-
-
-def classes(batch: Batch, opt: Options) -> int:
-    return batch.columns(opt) * (1 if opt.axis_name is None else jax.lax.axis_size(opt.axis_name))
-
-
-def sum_dtype(where: str, batch: Batch, opt: Options) -> Any:
-    if opt.accumulate_dtype is not None:
-        return jnp.dtype(check.float_dtype(where, opt.accumulate_dtype))
-    return jnp.float64 if product_dtype(where, batch, opt) == jnp.float64 else jnp.float32
-
-
-def product_dtype(where: str, batch: Batch, opt: Options) -> Any:
-    """In which hidden states and kernel are multiplied."""
-    if opt.compute_dtype is not None:
-        return jnp.dtype(check.float_dtype(where, opt.compute_dtype))
-    with jax.numpy_dtype_promotion("standard"):
-        return jnp.promote_types(batch.hidden.dtype, batch.kernel.dtype)
 
 
 def on_each_platform(where: str, batch: Batch, opt: Options, run: Callable[[Options], Any]) -> Any:
@@ -159,7 +56,7 @@ def evaluate(
     opt: Options,
     sweep: bool = True,
 ) -> tuple[Any, Any]:
-    """The reduced loss, and the other values of every token; see `Spec.fn`."""
+    """The reduced loss, and the other values of every token."""
     spec, ops, order = _engine(where, fn, batch, consts, opt)
     weight = None if batch.weight is None else batch.weight.astype(spec.dtype)
 
@@ -195,6 +92,9 @@ def _engine(
     tokens = math.prod(batch.shape)
     plan = make_plan(tokens, opt.chunk)
     dtype = sum_dtype(where, batch, opt)
+    is_capped = batch.soft_cap is not None
+    fn = functools.partial(_of_product, fn, is_capped, opt)
+    consts = [jnp.asarray(batch.soft_cap, dtype), *consts] if is_capped else consts
     mask = batch.mask
     if batch.trim and mask is None:
         mask = jnp.ones((), bool)
@@ -220,6 +120,16 @@ def _engine(
     hidden, y_true, live, weighed = jax.tree.map(lambda x: x[order], moved)
     ops = ops._replace(hidden=hidden, y_true=y_true, live=live, weighed=weighed)
     return spec, ops, order
+
+
+def _of_product(
+    fn: Callable[..., Any], is_capped: bool, opt: Options, y_true: Any, z: Array, *consts: Array
+) -> Any:
+    """`fn` of the logits, which are hidden @ kernel + bias capped and without the padding."""
+    if is_capped:
+        z, consts = vocabulary.capped(z, consts[0]), consts[1:]
+    z = vocabulary.without_padding(opt.axis_name, opt.classes, z, vocabulary.lowest(z))
+    return fn(y_true, z, *consts)
 
 
 def _compact_order(plan: Plan, live: Array) -> Array:

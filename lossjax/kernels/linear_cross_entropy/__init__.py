@@ -4,8 +4,8 @@ import functools
 from typing import Any, NamedTuple
 
 from lossjax.core.types import Array, Hyper, Ignored, Input, Reduction
+from lossjax.kernels.chunked_linear._batch import Options
 from lossjax.kernels.chunked_linear._evaluate import (
-    Options,
     evaluate,
     evaluate_total,
     on_each_platform,
@@ -50,6 +50,7 @@ def linear_cross_entropy(
     reduction: Reduction = "mean_with_sample_weight",
     shift: int = 0,
     kernel_layout: str = "dv",
+    classes: int | None = None,
     chunk: int | str = "auto",
     compact: bool = False,
     compute_dtype: Any = None,
@@ -85,6 +86,9 @@ def linear_cross_entropy(
       with loss 0, derivative 0 and its full share in the mean, as in Keras.
     - `shift`: hidden[..., i, :] is to predict y_true[..., i + shift]. Labels, weights and masks
       have the shape of the tokens as always; values (reduction "none") have `shift` fewer.
+    - `classes`: the kernel has so many, and padding in the columns beyond, such as a mesh or a
+      chip asks for. Its numbers are finite; they have no influence, and the gradient 0. Targets
+      and a bias are as long as the kernel, `class_weight` has one number a class.
     - `return_terms`: the result is (loss, `Terms`), with every part reduced as the loss is.
 
     Raises ValueError or TypeError for arguments that do not fit.
@@ -97,8 +101,11 @@ def linear_cross_entropy(
     1.1269
     """
     opt = Options(
+        ignore_class,
         reduction,
+        shift,
         kernel_layout,
+        classes,
         chunk,
         compact,
         compute_dtype,
@@ -110,14 +117,14 @@ def linear_cross_entropy(
     ).spread_as(hidden)
 
     def run(*arrays: Any) -> Any:
-        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        batch, fn, values = prepare(opt, return_terms, *arrays)
         evaluated = functools.partial(evaluate, WHERE, fn, batch, values)
         loss, parts = on_each_platform(WHERE, batch, opt, evaluated)
         return (loss, Terms(*(*parts, count(batch)))) if return_terms else loss
 
     weights = sample_weight, mask, class_weight
-    hypers = soft_cap, temperature, label_smoothing, z_loss
-    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
+    hypers = temperature, label_smoothing, z_loss
+    return automatic(run, y_true, (hidden, kernel, bias), weights, soft_cap, hypers)
 
 
 def linear_cross_entropy_total(
@@ -126,8 +133,7 @@ def linear_cross_entropy_total(
     kernel: Input,
     bias: Input | None = None,
     *,
-    ignore_class: Ignored,
-    shift: int,
+    soft_cap: Hyper | None,
     return_terms: bool = False,
     **options: Any,
 ) -> Any:
@@ -141,9 +147,9 @@ def linear_cross_entropy_total(
     opt = Options(**options).spread_as(hidden)
 
     def run(*arrays: Any) -> Any:
-        batch, fn, values = prepare(opt, ignore_class, shift, return_terms, *arrays)
+        batch, fn, values = prepare(opt, return_terms, *arrays)
         evaluated = functools.partial(evaluate_total, WHERE, fn, batch, values)
         total, parts = on_each_platform(WHERE, batch, opt, evaluated)
         return (total, dict(zip(Terms._fields, parts, strict=False))) if return_terms else total
 
-    return automatic(run, y_true, (hidden, kernel, bias), weights, hypers)
+    return automatic(run, y_true, (hidden, kernel, bias), weights, soft_cap, hypers)

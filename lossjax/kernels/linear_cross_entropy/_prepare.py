@@ -9,22 +9,24 @@ import jax
 from jax import numpy as jnp
 
 from lossjax.core import check, reduce
-from lossjax.core.types import Array, Ignored
+from lossjax.core.types import Array
 from lossjax.kernels import _vocabulary as vocabulary
-from lossjax.kernels.chunked_linear._evaluate import (
+from lossjax.kernels.chunked_linear._batch import (
     Batch,
     Options,
-    classes,
+    all_columns,
+    is_off,
     make_batch,
+    shifted,
     sum_dtype,
+    without,
 )
 
 WHERE = "linear_cross_entropy"
 
 WEIGHTS = ("sample_weight", "mask", "class_weight")
-# Each with the values that switch it off, and its range. A traced value is never off.
+# Each with the values that switch it off, and its range.
 HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "soft_cap": ((None, math.inf), "(0, inf]"),
     "temperature": ((1.0,), "(0, inf)"),
     "label_smoothing": ((0.0,), "[0, 1]"),
     "z_loss": ((0.0,), "[0, inf)"),
@@ -33,70 +35,44 @@ HYPERS: dict[str, tuple[tuple[Any, ...], str]] = {
 
 def prepare(
     opt: Options,
-    ignore_class: Ignored,
-    shift: int,
     return_terms: bool,
     y_true: Any,
     y_pred: tuple[Any, Any, Any],
     weights: tuple[Any, Any, Any],
+    soft_cap: Any,
     hypers: tuple[Any, ...],
 ) -> tuple[Batch, Callable[..., Any], list[Array]]:
     """The batch, the function of a chunk's logits, and the hyperparameters that it is to get."""
     sample_weight, mask, class_weight = weights
-    ignore_class = check.ignored(WHERE, ignore_class)
     y_true = check.array(WHERE, "y_true", check.class_number(y_true))
-    batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask)
-    number = classes(batch, opt)
+    batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask, soft_cap)
+    number = opt.classes or all_columns(batch, opt)
     check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
     if not is_targets(y_true):
         y_true = check.labels(WHERE, y_true)
-    batch = _shifted(batch._replace(y_true=y_true), shift)
+    batch = shifted(batch._replace(y_true=y_true), opt.shift)
     if not is_targets(y_true):
         y, counts = batch.values_of(batch.y_true), None
         if batch.weight is not None or batch.mask is not None:
             counts = reduce.alive(WHERE, y.shape, batch.weight, batch.mask)
-        check.class_numbers(WHERE, y, number, ignore_class, counts, shift)
-    if ignore_class is not None:
-        if is_targets(y_true):
-            raise ValueError(f"{WHERE}: ignore_class needs class numbers, y_true holds targets.")
-        own = ~check.is_among(batch.values_of(batch.y_true), ignore_class)
-        mask = own if batch.mask is None else check.joint_mask(WHERE, batch.mask, own)
-        batch = batch._replace(mask=mask)
+        check.class_numbers(WHERE, y, number, opt.ignore_class, counts, opt.shift)
+    batch = without(WHERE, batch, opt.ignore_class)
+    if opt.classes is not None and not is_targets(y_true):
+        batch = batch._replace(y_true=jnp.where(batch.y_true < number, batch.y_true, -1))
     dtype = sum_dtype(WHERE, batch, opt)
-    if not _is_off(class_weight, (1.0,)):
+    if not is_off(class_weight, (1.0,)):
         batch = _class_weighed(batch, class_weight, number, dtype, opt)
     named = dict(zip(HYPERS, hypers, strict=True))
     for name, value in named.items():
         if value is not None:
             check.within(WHERE, name, value, HYPERS[name][1])
-    on = {name: v for name, v in named.items() if not _is_off(v, HYPERS[name][0])}
-    fn = functools.partial(token_loss, tuple(on), opt.axis_name, return_terms)
+    on = {name: v for name, v in named.items() if not is_off(v, HYPERS[name][0])}
+    fn = functools.partial(token_loss, tuple(on), opt.axis_name, opt.classes, return_terms)
     return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
 
 
 def is_targets(y_true: Array) -> bool:
     return bool(jnp.issubdtype(y_true.dtype, jnp.floating))
-
-
-def _is_off(value: Any, off: tuple[Any, ...]) -> bool:
-    return value is None or (isinstance(value, (int, float)) and value in off)
-
-
-def _shifted(batch: Batch, shift: int) -> Batch:
-    """Labels, weights and masks moved to the tokens which are to predict them."""
-    check.shift(WHERE, shift, batch.shape)
-    if shift == 0:
-        return batch
-    length = batch.shape[-1]
-
-    def later(x: Array | None) -> Array | None:
-        return x if x is None or not x.ndim or x.shape[-1] != length else x[..., shift:]
-
-    # Rolled, not cut: the engine's chunks keep the round sizes of the batch.
-    y_true = jnp.roll(batch.y_true, -shift, len(batch.shape) - 1)
-    return batch._replace(
-        y_true=y_true, weight=later(batch.weight), mask=later(batch.mask), trim=shift
-    )
 
 
 def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options) -> Batch:
@@ -109,6 +85,7 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
     y_true = batch.values_of(batch.y_true)
     if is_targets(y_true):
         here = y_true.shape[-1]
+        w = jnp.pad(w, (0, all_columns(batch, opt) - number))
         if opt.axis_name is not None:
             w = jax.lax.dynamic_slice_in_dim(w, jax.lax.axis_index(opt.axis_name) * here, here)
         y_true = jnp.where(jnp.isfinite(y_true), y_true, 0).astype(dtype)
@@ -128,27 +105,27 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
 def token_loss(
     names: tuple[str, ...],
     axis_name: str | None,
+    number: int | None,
     return_terms: bool,
     y_true: Array,
     z: Array,
     *values: Array,
 ) -> tuple[Array, tuple[Array, ...]]:
-    """The loss of every token of a chunk, and its parts."""
+    """The loss of every token of a chunk, and its parts; `number` of classes, None for all."""
     hyper = dict(zip(names, values, strict=True))
-    if "soft_cap" in hyper:
-        z = _capped(z, hyper["soft_cap"])
     if "temperature" in hyper:
         z = z / hyper["temperature"]
     smoothing = hyper.get("label_smoothing")
     if is_targets(y_true):
         exists = None
-        t = y_true.astype(z.dtype)
+        t = y_true = vocabulary.without_padding(axis_name, number, y_true.astype(z.dtype), 0)
         if smoothing is not None:
-            t = t * (1 - smoothing) + smoothing / vocabulary.size(z, axis_name)
+            t = t * (1 - smoothing) + smoothing / (number or vocabulary.size(z, axis_name))
+            t = vocabulary.without_padding(axis_name, number, t, 0)
         entropy, log_sum = vocabulary.target_entropy(axis_name, t, z)
     else:
         exists = vocabulary.valid(y_true, z, axis_name)
-        entropy, log_sum, above_mean = vocabulary.label_entropy(axis_name, y_true, z)
+        entropy, log_sum, above_mean = vocabulary.label_entropy(axis_name, number, y_true, z)
         if smoothing is not None:
             entropy = entropy + smoothing * above_mean
     z_loss = hyper["z_loss"] * log_sum**2 if "z_loss" in hyper else None
@@ -164,13 +141,6 @@ def token_loss(
     if exists is None:
         return loss, parts
     return jax.tree.map(lambda x: jnp.where(exists, x, 0), (loss, parts))
-
-
-def _capped(u: Array, cap: Array) -> Array:
-    # inf * tanh(u / inf) would be NaN.
-    bounded = jnp.isfinite(cap)
-    c = jnp.where(bounded, cap, 1)
-    return jnp.where(bounded, c * jnp.tanh(u / c), u)
 
 
 def count(batch: Batch) -> Array:
