@@ -138,6 +138,11 @@ CASES = (
         measured=({"beta": 1e-3},),
         exact=smooth_l1,
         ulps=(4, 2),
+        elsewhere=(
+            Elsewhere("torch", "F.smooth_l1_loss(y_pred, y_true, beta=0.5)", {"beta": 0.5}),
+            Elsewhere("torch", "F.huber_loss(y_pred, y_true, delta=0.5)", {"beta": 0.5}, times=0.5),
+            Elsewhere("torch", "F.l1_loss(y_pred, y_true)", {"beta": 0.0}),
+        ),
         residuals=1,
         extra=2,
         keras=None,

@@ -6,7 +6,7 @@ from jax import numpy as jnp
 from mpmath import mp
 
 import samples
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, dot, errors, mean
 from lossjax import losses
 
@@ -68,6 +68,13 @@ CASES = (
         losses.RelativeL2,
         ({}, {"axis": 0}, {"epsilon": 0.5}),
         exact=relative_l2,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "((y_pred - y_true).norm(dim=-1) / y_true.norm(dim=-1)).mean()",
+                note="What neural operators are trained with, after .flatten(1).",
+            ),
+        ),
         inputs=rows,
         ulps=(8, 8),
         keras=None,

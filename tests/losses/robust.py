@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import errors, mean
 from lossjax import losses
 
@@ -80,6 +80,21 @@ CASES = (
         ({}, {"delta": 0.3}, {"delta": 5.0, "shifted": False}),
         measured=({"delta": 1e-3},),
         exact=pseudo_huber,
+        elsewhere=(
+            Elsewhere("kornia", "kornia.losses.charbonnier_loss(y_pred, y_true, reduction='mean')"),
+            Elsewhere(
+                "scipy",
+                "scipy.special.pseudo_huber(2.0, y_pred - y_true).mean()",
+                {"delta": 2.0},
+            ),
+            Elsewhere(
+                "torch",
+                "torch.sqrt(torch.square(y_pred - y_true) + 1e-3**2).mean()",
+                {"delta": 1e-3, "shifted": False},
+                times=1e3,
+                note="What restores images calls it Charbonnier's loss.",
+            ),
+        ),
         ulps=(8, 8),
         residuals=1,
         extra=2,
@@ -91,6 +106,9 @@ CASES = (
         ({}, {"scale": 3.0}),
         measured=({"scale": 0.3},),
         exact=cauchy,
+        elsewhere=(
+            Elsewhere("kornia", "kornia.losses.cauchy_loss(y_pred, y_true, reduction='mean')"),
+        ),
         ulps=(8, 8),
         residuals=1,
         extra=2,
@@ -100,6 +118,11 @@ CASES = (
         losses.GemanMcClure,
         ({}, {"scale": 0.3}),
         exact=geman_mcclure,
+        elsewhere=(
+            Elsewhere(
+                "kornia", "kornia.losses.geman_mcclure_loss(y_pred, y_true, reduction='mean')"
+            ),
+        ),
         ulps=(8, 8),
         residuals=1,
         extra=2,
@@ -109,6 +132,9 @@ CASES = (
         losses.Welsch,
         ({}, {"scale": 0.3}),
         exact=welsch,
+        elsewhere=(
+            Elsewhere("kornia", "kornia.losses.welsch_loss(y_pred, y_true, reduction='mean')"),
+        ),
         sizes=of_welsch,
         ulps=(8, 8),
         residuals=1,
@@ -119,6 +145,14 @@ CASES = (
         losses.Tukey,
         ({"cutoff": 4.0}, {"cutoff": 0.3}),
         exact=tukey,
+        elsewhere=(
+            Elsewhere(
+                "statsmodels",
+                "sm.robust.norms.TukeyBiweight(3.0).rho(y_pred - y_true).mean()",
+                {"cutoff": 3.0},
+                gradient="sm.robust.norms.TukeyBiweight(3.0).psi(y_pred - y_true) / y_true.size",
+            ),
+        ),
         ulps=(8, 8),
         residuals=1,
         extra=2,
@@ -138,6 +172,24 @@ CASES = (
             {"shape": 2.0, "likelihood": True, "scale": 2.0},
         ),
         exact=general_robust,
+        elsewhere=(
+            Elsewhere(
+                "kornia",
+                "kornia.losses.geman_mcclure_loss(y_pred, y_true, reduction='mean')",
+                {"shape": -2.0},
+            ),
+            Elsewhere(
+                "scipy",
+                "-stats.norm.logpdf(y_pred, y_true, 0.5).mean()",
+                {"shape": 2.0, "scale": 0.5, "likelihood": True},
+                gradient="(y_pred - y_true) / 0.5**2 / y_true.size",
+            ),
+            Elsewhere(
+                "scipy",
+                "-stats.cauchy.logpdf(y_pred, y_true, np.sqrt(2)).mean()",
+                {"shape": 0.0, "likelihood": True},
+            ),
+        ),
         sizes=of_general,
         ulps=(60, 8),
         residuals=1,
