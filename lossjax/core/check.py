@@ -742,6 +742,28 @@ def labels_or_targets(where: str, y_true: Array, tokens: tuple[int, ...], classe
         )
 
 
+def truth_and_logits(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """Class numbers (...), or targets of the shape of the logits (..., classes), and the logits."""
+    z = prediction(where, y_pred)
+    class_axis(where, z, -1)
+    y = array(where, "y_true", class_number(y_true))
+    if is_targets(y):
+        y = y.astype(z.dtype)
+    elif y.ndim == z.ndim and y.shape[-1] == 1:
+        y = y[..., 0]
+    labels_or_targets(where, y, z.shape[:-1], z.shape[-1])
+    return y if is_targets(y) else labels(where, y), z
+
+
+def is_targets(y_true: Array) -> bool:
+    return bool(jnp.issubdtype(y_true.dtype, jnp.floating))
+
+
+def exists(labels: Array, y_pred: Array) -> Array:
+    """Which labels are a class of `y_pred`."""
+    return (labels >= 0) & (labels < y_pred.shape[-1])
+
+
 def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:
     """A number of positions within the sequence."""
     if not _is_whole(value) or value < 0 or (value > 0 and (not tokens or value > tokens[-1])):

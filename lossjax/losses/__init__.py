@@ -21,6 +21,7 @@ from lossjax.losses.boxes import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
+from lossjax.losses.fenchel_young import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.imbalance import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
