@@ -17,6 +17,7 @@ from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
+from lossjax.losses.regions import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.relative import *  # noqa: F403
 from lossjax.losses.robust import *  # noqa: F403

@@ -106,6 +106,8 @@ def answer(peer: Elsewhere, y_true: Any, y_pred: Any) -> tuple[float, list[Any] 
     if peer.library in OF_TORCH:
         import torch
 
+        without_operators()
+
         def tensor(x: Any) -> Any:
             return torch.tensor(x, requires_grad=x.dtype == np.float64)
 
@@ -136,8 +138,6 @@ def evaluate(call: str, y_true: Any, y_pred: Any) -> Any:
 
 def imported(name: str) -> Any:
     """The module of a dotted name; None where it is a function, or the name of an argument."""
-    if name.startswith("torchvision"):
-        without_operators()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

@@ -37,6 +37,7 @@ RANK = {
     "math.moments": 3,
     "math.norm": 2,
     "math.overlap": 3,
+    "math.regions": 4,
     "math.robust": 4,
     "core.reduce": 2,
     "core.sums": 3,
