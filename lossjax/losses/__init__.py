@@ -16,6 +16,7 @@ from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
+from lossjax.losses.lovasz import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.regions import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403

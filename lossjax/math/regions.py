@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 from jax import numpy as jnp
 
 from lossjax.core import check
-from lossjax.core.types import Array, AxisName, Input
-from lossjax.math import across
+from lossjax.core.types import Array, Input
 from lossjax.math.entropy import sigmoids
 from lossjax.math.fusion import largest
 from lossjax.math.softmax import log_softmax
+
+ABSENT = ("one", "zero", "skip")  # what a class counts that an image has not
 
 
 class Entries(NamedTuple):
@@ -37,7 +38,9 @@ def entries(name: str, options: Any, y_true: Array, y_pred: Array, where: Input 
     shape = jnp.broadcast_shapes(y_true.shape, y_pred.shape)
     t, z = (jnp.broadcast_to(y, shape) for y in (y_true, y_pred))
     exclusive, weight = getattr(options, "exclusive", False), None
-    ignored = check.ignored(name, options.ignore_class)
+    if exclusive and options.class_axis is None:
+        raise ValueError(f"{name}: exclusive=True needs a class_axis, got None.")
+    ignored = check.ignored(name, getattr(options, "ignore_class", None))
     if where is not None or ignored is not None:
         weight = jnp.ones((1,) * len(shape), bool)
         if where is not None:
@@ -62,9 +65,7 @@ def total(x: Array, e: Entries, axes: tuple[int, ...]) -> Array:
     return jnp.sum(x if e.weight is None else e.weight * x, axes)
 
 
-def sums(
-    e: Entries, axes: tuple[int, ...], axis_name: AxisName = None, squared: bool = False
-) -> Sums:
+def sums(e: Entries, axes: tuple[int, ...], squared: bool) -> Sums:
     """With `squared` the square of each error is missed, and nothing in excess.
 
     Then Σt² + Σp² stands where else Σt + Σp does.
@@ -74,10 +75,27 @@ def sums(
     right = total(t * p, e, axes)
     if squared:
         missed, excess = jnp.square(missed - excess), jnp.zeros_like(excess)
-    found = Sums(
+    return Sums(
         right, total(missed, e, axes), total(excess, e, axes), total(t, e, axes), counted(e, axes)
     )
-    return across.summed(found, axis_name if across.has_rows(axes, t.ndim) else None)
+
+
+def judged(absent: str, value: Array, true: Array, counts: Array | None) -> Any:
+    """The values, and which of them count, where `true` is the size of the region of each."""
+    present = true > 0
+    if absent == "zero":
+        value = jnp.where(present, value, 0)
+    if absent == "skip":
+        counts = present if counts is None else present & counts
+    return value if counts is None else (value, counts)
+
+
+def values(loss: Any, y_true: Input, y_pred: Input, where: Input | None) -> Array:
+    """Of the function of a loss: 0 where nothing counts."""
+    name = loss._declared.fn.__name__
+    check.axis_name(name, getattr(loss, "axis_name", None))
+    found = loss.call(*check.pair(name, y_true, y_pred), where)
+    return jnp.where(found[1], found[0], 0) if isinstance(found, tuple) else found
 
 
 def counted(e: Entries, axes: tuple[int, ...]) -> Array | None:
