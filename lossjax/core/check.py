@@ -238,6 +238,21 @@ def class_axis(where: str, y_pred: Array, axis: Any) -> None:
         )
 
 
+def region_axes(where: str, ndim: int, class_axis: Any, batch: bool) -> tuple[int, ...]:
+    """The axes over which a region lies: all but those of the images and of the classes."""
+    kept = set() if batch else {0}
+    if class_axis is not None:
+        is_axis = _is_index(class_axis) and -ndim <= class_axis < ndim
+        if not is_axis or class_axis % ndim == 0:
+            raise ValueError(
+                f"{where}: class_axis must be an axis of y_pred after the first, which is that of "
+                f"the images, or None for regions without one; y_pred has {ndim} axes, got "
+                f"{shown(class_axis)}."
+            )
+        kept.add(class_axis % ndim)
+    return tuple(axis for axis in range(ndim) if axis not in kept)
+
+
 def ignored(where: str, value: Any) -> Ignored:
     """None, a class number, or several in a tuple or list, known when the loss is traced."""
     if value is None or _is_index(value):

@@ -270,14 +270,18 @@ class Loss:
 
     def _coupling(self, y_pred: Any) -> str | None:
         """What the values depend on: as declared, but for an `axis` with or without the batch."""
-        declared, axis = self._declared.couples, getattr(self, "axis", "")
+        ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
+        declared, axis = self._declared.couples, self._axis(ndim)
         if declared == "pairs" or not isinstance(axis, AXIS_TYPES):
             return declared
-        ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
         is_of_batch = across.has_rows(axis, ndim)
         if declared == "sums":
             return "sums" if is_of_batch else "none"
         return "pairs" if is_of_batch and ndim > 1 else declared
+
+    def _axis(self, ndim: int) -> Any:
+        """The axes of `y_pred`, which has so many, that a value is made of; "" for the last."""
+        return getattr(self, "axis", "")
 
     def _axis_name(self) -> AxisName:
         """The mesh axes over which the batch of a loss that couples samples is spread."""
@@ -342,7 +346,7 @@ class Loss:
             inputs = sums.weighed(self, inputs)
             if inputs.weight is None and inputs.mask is None:
                 return inputs
-        axis = getattr(self, "axis", -1)
+        axis = self._axis(jnp.ndim(jax.tree.leaves(inputs.y_pred)[0]))
         if self._declared.couples is None:
             alive = reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
             return reduce.disarmed(inputs, alive, axis, reduce.defused)

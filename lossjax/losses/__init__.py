@@ -25,8 +25,10 @@ from lossjax.losses.fenchel_young import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.imbalance import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
+from lossjax.losses.lovasz import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.ordinal import *  # noqa: F403
+from lossjax.losses.regions import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.relative import *  # noqa: F403
 from lossjax.losses.robust import *  # noqa: F403
