@@ -22,6 +22,7 @@ import jax
 from jax import numpy as jnp
 
 from lossjax import Loss, testing
+from lossjax.core.registry import example
 
 TESTS = Path(__file__).parents[1] / "tests"
 # Of a row: what the pages depend on.
@@ -54,10 +55,10 @@ def digest(text: str) -> str:
 
 def programs(cls: type[Loss]) -> Iterator[str]:
     settings: list[dict[str, Any]] = [{}]
-    if "from_logits" in cls().hyperparameters():
+    if "from_logits" in example(cls).hyperparameters():
         settings.append({"from_logits": True})
     for options in settings:
-        loss = cls(**options)
+        loss = example(cls, **options)
         y_true, y_pred = jax.tree.map(jnp.asarray, testing.sample(loss))
         text = jax.jit(functools.partial(derivatives, loss)).trace(y_true, y_pred)
         yield NAME.sub("@", text.lower(lowering_platforms=("cpu",)).as_text())

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lossjax import Loss, inspect, testing
-from lossjax.core.registry import listed
+from lossjax.core.registry import example, listed
 from lossjax.testing import Domain
 from parts import code, family_of, one_line, table
 
@@ -36,20 +36,20 @@ def index(classes: Sequence[type[Loss]]) -> str:
     for cls in classes:
         found, first = listed(cls), described(cls)[1].split(". ")[0].rstrip(".")
         link = f"[{found.name}]({family_of(cls)}.md#{found.name.lower()})"
-        rows.append([link, code(found.others), domain_of(cls()).target, first])
+        rows.append([link, code(found.others), domain_of(example(cls)).target, first])
     return f"{INTRODUCTION}\n{table(['loss', 'by name', '`y_true`', 'use'], rows)}"
 
 
 def section(cls: type[Loss]) -> str:
     found, (formula, use, rest) = listed(cls), described(cls)
-    arguments = ", ".join(f"{k}={v!r}" for k, v in cls().hyperparameters().items())
+    arguments = ", ".join(f"{k}={v!r}" for k, v in example(cls).hyperparameters().items())
     parts = [
         f"## {found.name}",
         f"`{found.name}({arguments})`; by name: {code(found.others)}",
         f"> {formula}",
         f"**When:** {use[0].upper()}{use[1:]}",
         f"![Value, gradient and curvature of {found.name}]({picture_name(cls)})",
-        of_points(cls()),
+        of_points(example(cls)),
     ]
     if "from_logits" in arguments:
         parts += ["With `from_logits=True`:", of_points(cls(from_logits=True))]
@@ -187,7 +187,10 @@ def varied(cls: type[Loss], configs: Sequence[Mapping[str, Any]]) -> dict[str, l
     if not times:
         return {}
     names = min(times, key=lambda names: (-times[names], len(names)))
-    members = [cls().hyperparameters(), *(some for some in tried if tuple(sorted(some)) == names)]
+    members = [
+        example(cls).hyperparameters(),
+        *(some for some in tried if tuple(sorted(some)) == names),
+    ]
     rows = sorted({tuple(float(member[name]) for name in names) for member in members})
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
@@ -195,7 +198,7 @@ def varied(cls: type[Loss], configs: Sequence[Mapping[str, Any]]) -> dict[str, l
 def picture(cls: type[Loss], configs: Sequence[Mapping[str, Any]]) -> bytes:
     """The curves of a loss, as a PNG without versions or dates."""
     drawn, small = io.BytesIO(), io.BytesIO()
-    inspect.plot(cls, **varied(cls, configs)).savefig(drawn, format="png")
+    inspect.plot(example(cls), **varied(cls, configs)).savefig(drawn, format="png")
     image = Image.open(drawn).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
     image.save(small, "png", optimize=True)
     return small.getvalue()

@@ -17,7 +17,7 @@ import numpy as np
 
 from lossjax import inspect, losses
 from lossjax.core.loss import Loss
-from lossjax.core.registry import class_of, classes, listed
+from lossjax.core.registry import class_of, classes, example, listed
 from lossjax.core.texts import cut, shown
 from lossjax.inspect._report import SEVERITIES
 from lossjax.inspect._table import Shown, Table, rich
@@ -198,7 +198,7 @@ def _loss(text: str) -> Any:
         found = losses.get(text)
         # Its class: it takes hyperparameters, and has a reduction.
         cls = class_of(found)
-        return found if cls is None else cls()
+        return found if cls is None else example(cls)
     module, _, path = text.partition(":")
     try:
         found = importlib.import_module(module)

@@ -160,9 +160,9 @@ ERRORS = (
     ),
     Error(
         "sparse: a label out of range counts",
-        "losses/categorical.py",
-        "return jnp.where(valid, values, 0)",
-        "return values",
+        "math/softmax.py",
+        "jnp.where(exists, log_sum - (bounded(picked) - bounded(m)), 0)",
+        "log_sum - (bounded(picked) - bounded(m))",
         "SparseCategorical or integers",
     ),
     Error(
@@ -238,7 +238,7 @@ ERRORS = (
     Error(
         "disarm: no guard for masked inputs",
         "core/loss.py",
-        "return reduce.disarmed(inputs, alive, axis, reduce.guarded)",
+        "return reduce.disarmed(inputs, alive, axis, guarded)",
         "return inputs",
         "LogCosh or CategoricalCrossentropy",
     ),

@@ -137,6 +137,17 @@ def region(rng):
     return t, np.concatenate([p, good]).astype(np.float32)
 
 
+def box(rng):
+    """Boxes of every size: apart, overlapping, nearly equal; they are some in all formats."""
+    n = 40
+    corner, size = rng.uniform(0, 1, (4 * n, 2)), rng.uniform(0.1, 2, (4 * n, 2))
+    t = np.concatenate([corner, corner + size], -1)
+    shift = rng.normal(size=(4 * n, 4)) * np.repeat([0.1, 1, 10, 1e-4], n)[:, None]
+    p = np.sort(np.abs(t + shift).reshape(-1, 2, 2), 1).reshape(-1, 4)
+    scale = magnitudes(rng, -15, 15, (4 * n, 1))
+    return scale * np.float32(t), scale * np.float32(p)
+
+
 def embedding(rng):
     x = rng.normal(size=(6, 5, 3))
     return rng.integers(0, 2, (6, 5)), np.float32(x / np.linalg.norm(x, axis=-1, keepdims=True))
@@ -162,6 +173,7 @@ BY_DOMAIN = {
     "score": score,
     "distribution": distribution,
     "region": region,
+    "box": box,
     "embedding": embedding,
     "sequence": sequence,
 }

@@ -270,6 +270,13 @@ def rank(where: str, name: str, x: Array, dims: str) -> None:
         raise ValueError(f"{where}: {name} must have shape ({shape}), got {x.shape}.")
 
 
+def boxes(where: str, name: str, x: Array, least: int = 1) -> None:
+    """`x` holds boxes of four numbers, and has at least so many axes."""
+    if x.ndim < least or x.shape[-1] != 4:
+        shape = "(..., N, 4)" if least > 1 else "(..., 4)"
+        raise ValueError(f"{where}: {name} must hold boxes, of shape {shape}, got {x.shape}.")
+
+
 def not_bool(where: str, axis: Axis) -> None:
     if isinstance(axis, bool):
         raise ValueError(f"{where}: `axis` must be of type `int`, got {shown(axis)}.")
@@ -532,8 +539,8 @@ def float_array(where: str, name: str, value: Any) -> Array:
     return out if jnp.issubdtype(out.dtype, jnp.floating) else out.astype(jnp.float32)
 
 
-def choice(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
-    if not (isinstance(value, str) and value in known):
+def choice(where: str, name: str, value: Any, known: tuple[Any, ...]) -> None:
+    if not any(type(value) is type(one) and value == one for one in known):  # True is no 1
         raise ValueError(
             f"{where}: {name} must be one of {known}, got {shown(value)}.{nearest(value, known)}"
         )

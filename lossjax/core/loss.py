@@ -15,27 +15,31 @@ from lossjax.core.registry import Declared, declaration, register, registry
 from lossjax.core.texts import nearest, shown
 from lossjax.core.types import AXIS_TYPES, Array, AxisName, Input, Reduction
 from lossjax.math import across
+from lossjax.math.elementwise import guarded
 
 
 def static(
     *,
-    default: Any,
+    default: Any = dataclasses.MISSING,
     types: tuple[type, ...] | None = None,
+    choices: tuple[Any, ...] = (),
     kw_only: bool = False,
     beyond: bool = False,
 ) -> Any:
     """Declare a choice: fixed at trace time, part of the jit cache key, never differentiated.
 
-    `types` are the types that it may have; those of a bool default are known. `beyond` is a choice
-    that Keras does not have: configs, which Keras is to read, have it where it is not the default.
+    `types` are the types that it may have; those of a bool default are known. `choices` are its
+    values; without a default one must be given, and the first stands in tables and tests. `beyond`
+    is a choice that Keras does not have: configs, which Keras is to read, have it where it is not
+    the default.
     """
     if types is None and isinstance(default, bool):
         types = (bool,)
-    metadata = {"static": True, "types": types, "beyond": beyond}
+    metadata = {"static": True, "types": types, "choices": choices, "beyond": beyond}
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
-def leaf(*, default: float, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
+def leaf(*, default: Any, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
     """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none.
 
     An end in brackets belongs to it: "[0, inf]" lets infinity through. NaN is in no range.
@@ -139,6 +143,8 @@ class Loss:
                 value = _plain(value)
             if field.metadata.get("types"):
                 check.kind(where, field.name, value, field.metadata["types"])
+            if field.metadata.get("choices"):
+                check.choice(where, field.name, value, field.metadata["choices"])
             if field.metadata.get("interval"):
                 check.within(where, field.name, value, field.metadata["interval"])
             object.__setattr__(self, field.name, value)
@@ -345,7 +351,7 @@ class Loss:
         if inputs.weight is not None:
             # A weight of 0 may be differentiated, and with it the derivative of its sample.
             alive |= jnp.isfinite(values)
-        return reduce.disarmed(inputs, alive, axis, reduce.guarded)
+        return reduce.disarmed(inputs, alive, axis, guarded)
 
     def _values(self, inputs: Inputs) -> Array:
         found = self._call(inputs)

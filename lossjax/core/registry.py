@@ -1,5 +1,6 @@
 """What a class of losses declares, and its names: subclassing `Loss` is what registers one."""
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
@@ -62,6 +63,16 @@ def classes() -> Iterator[type[Any]]:
     return (c for c in found if c._declared.fn)
 
 
+def example(cls: type[Any], **config: Any) -> Any:
+    """An instance for tables and tests: of a choice without default it has the first."""
+    fields = dataclasses.fields(cls)
+    return cls(**{f.name: f.metadata["choices"][0] for f in fields if _is_required(f)} | config)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and bool(field.metadata.get("choices"))
+
+
 def first_paragraph(documented: Any) -> str:
     """The formula of a documented loss, in one line."""
     return " ".join((documented.__doc__ or "").split("\n\n")[0].split())
@@ -81,5 +92,5 @@ def listed(cls: Any) -> Listed:
     fn = cls._declared.fn
     names = [name for name, found in registry.items() if found is fn]
     others = sorted(names, key=lambda name: name != fn.__name__)
-    fields = [f"{name}={value}" for name, value in cls().hyperparameters().items()]
+    fields = [f"{name}={value}" for name, value in example(cls).hyperparameters().items()]
     return Listed(cls.__name__, others, fields, first_paragraph(fn))

@@ -18,15 +18,20 @@ from lossjax.core.domain.parameters import (
 )
 from lossjax.core.loss import Loss as Loss
 from lossjax.losses.binary import *  # noqa: F403
+from lossjax.losses.boxes import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
+from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
+from lossjax.losses.imbalance import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
+from lossjax.losses.ordinal import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.relative import *  # noqa: F403
 from lossjax.losses.robust import *  # noqa: F403
 from lossjax.losses.segmentation import *  # noqa: F403
 from lossjax.losses.sequence import *  # noqa: F403
 from lossjax.losses.similarity import *  # noqa: F403
+from lossjax.losses.survival import *  # noqa: F403
 from lossjax.losses.vocabulary import *  # noqa: F403

@@ -5,11 +5,12 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, Array, Axis, Hyper, Input
-from lossjax.math.elementwise import log1p, mean, power, probability
+from lossjax.math.elementwise import mean, power
 from lossjax.math.entropy import (
     binary_cross_entropy,
     binary_focal,
     known_exponent,
+    probability_entropy,
     smoothed,
     smoothing_amount,
     weighted_cross_entropy,
@@ -83,17 +84,12 @@ def _binary_crossentropy(
 ) -> Array:
     t, u = smoothed(t, smoothing, 2), smoothed(1 - t, smoothing, 2)
     if not from_logits:
-        entropy = _binary_entropy(t if pos_weight is None else pos_weight * t, u, p)
+        entropy = probability_entropy(t if pos_weight is None else pos_weight * t, u, p)
     elif pos_weight is None:
         entropy = binary_cross_entropy(t, u, p)
     else:
         entropy = weighted_cross_entropy(pos_weight * t, u, p)
     return entropy if label_weight is None else label_weight * entropy
-
-
-def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
-    p = probability(p)
-    return -(t * jnp.log(p) + u * log1p(-p))
 
 
 class BinaryCrossentropy(Loss):
@@ -189,7 +185,7 @@ def _binary_focal(
         focal = binary_focal(n, t, u, p, gamma)
     else:
         wrongness = t * (1 - p) + u * p  # 1 - p_t, with the digits that 1 - p_t loses
-        focal = power(wrongness, n or gamma) * _binary_entropy(t, u, p)
+        focal = power(wrongness, n or gamma) * probability_entropy(t, u, p)
     return focal * (t * alpha + u * (1 - alpha)) if balanced else focal
 
 

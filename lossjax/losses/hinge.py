@@ -142,7 +142,7 @@ def categorical_hinge(y_true: Input, y_pred: Input) -> Array:
     [2.5]
     """
     y_true, y_pred = check.pair("categorical_hinge", y_true, y_pred)
-    positive = jnp.sum(xmuly(y_true, y_pred), -1)
+    positive = jnp.sum(looped(xmuly(y_true, y_pred)), -1)
     rival = largest_of(_rivalry, -1, *jnp.broadcast_arrays(y_true, y_pred))
     return floored(0.0, settle(1 + rival - positive))
 

@@ -44,6 +44,18 @@ def finite(x: Array) -> Array:
     return jnp.clip(x, -big, big)
 
 
+@jax.custom_jvp
+def guarded(x: Array, alive: Array) -> Array:
+    """`x` itself, without derivative in entries that count for nothing, whatever they hold.
+
+    Free where values depend on their own sample alone.
+    """
+    return x
+
+
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
+
+
 @partials(lambda dx, _, x, y: dx * finite(y), lambda dy, _, x, y: dy * x)
 def xmuly(x: Array, y: Array) -> Array:
     """x * y with 0 * inf = 0: a class of weight 0 adds nothing, however impossible it is.
@@ -65,20 +77,30 @@ def absolute(x: Array) -> Array:
     return jnp.abs(x)
 
 
-# At a bound the derivative is the middle of both sides. That of jnp.maximum divides for it.
-@partials(lambda dx, _, low, x: dx * (jnp.sign(x - low) + 1) / 2, static=1)
+def _above(low: float, x: Array) -> Array:
+    """The derivative of a floor: at it the middle of both sides, NaN for NaN."""
+    return jnp.where(x > low, 1.0, jnp.where(x < low, 0.0, 0.5 + 0 * x))
+
+
+def _between(low: float, high: float, x: Array) -> Array:
+    """The derivative of a clip: at a bound the middle of both sides."""
+    at_bound = (x == low) | (x == high)
+    return jnp.where((x > low) & (x < high), 1.0, jnp.where(at_bound, 0.5, 0.0))
+
+
+@partials(lambda dx, _, low, x: dx * _above(low, x), static=1)
 def floored(low: float, x: Array) -> Array:
     """max(low, x)."""
     return at_least(low, x)
 
 
-@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - x)) / 2)
+@partials(lambda dx, _, x: dx * _between(EPSILON, 1.0, x))
 def share(x: Array) -> Array:
     """x clipped to [EPSILON, 1]."""
     return between(EPSILON, 1.0, x)
 
 
-@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - EPSILON - x)) / 2)
+@partials(lambda dx, _, x: dx * _between(EPSILON, 1 - EPSILON, x))
 def probability(x: Array) -> Array:
     """x clipped to [EPSILON, 1 - EPSILON]."""
     return between(EPSILON, 1 - EPSILON, x)
@@ -97,20 +119,36 @@ def _inverse(b: Array) -> Array:
     return finite(quotient(jnp.ones_like(b), b))
 
 
+# Of the quotient the derivative is a difference of two, which may be equal.
+@partials(
+    lambda dw, _, none, wrong, right: dw * quotient(right, wrong + right) * _inverse(wrong + right),
+    lambda dr, out, none, wrong, right: -dr * _where_any(out, wrong + right),
+    static=1,
+)
+def wrong_share(none: float, wrong: Array, right: Array) -> Array:
+    """wrong / (wrong + right) with all digits; `none`, without derivative, where both are 0."""
+    total = wrong + right
+    return jnp.where(total == 0, none, quotient(wrong, total))
+
+
+def _where_any(out: Array, total: Array) -> Array:
+    return jnp.where(total == 0, 0, out * _inverse(total))
+
+
 @partials(lambda dx, _, x: dx / (1 + x))
 def log1p_in_loop(x: Array) -> Array:
-    """log(1 + x) for x > -1: log1p takes longer in the loops of derivatives, and errs more.
+    """log(1 + x) for -1 < x < inf: log1p takes longer in the loops of derivatives, and errs more.
 
     Source: Kahan (1979), Implementation of algorithms; Goldberg (1991), theorem 4.
     """
     one = opaque(1.0, x)  # XLA would make x of (1 + x) - 1
     y = one + x
-    big = largest(x)
-    return jnp.log(y) + (jnp.minimum(x, big) - (jnp.minimum(y, big) - one)) / y
+    return jnp.log(y) + (x - (y - one)) / y
 
 
 @jax.custom_jvp
 def log1p(x: Array) -> Array:
+    """log(1 + x) for -1 < x < inf."""
     return log1p_in_loop(x) if is_small(x) else jnp.log1p(x)
 
 
@@ -228,8 +266,9 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
-    size = log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
-    return jnp.where(a < b, -size, size)
+    size = jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b)))
+    log = jnp.where(jnp.isinf(size), size, log1p_in_loop(size))
+    return jnp.where(a < b, -log, log)
 
 
 @partials(

@@ -14,7 +14,7 @@ import numpy as np
 
 from lossjax import losses
 from lossjax.core.loss import Loss
-from lossjax.core.registry import class_of
+from lossjax.core.registry import class_of, example
 from lossjax.objective import Objective
 from lossjax.training.data import Arrays, Stream
 from lossjax.training.metrics import Metrics
@@ -71,7 +71,7 @@ def _of_one_name(loss: Any) -> Any:
     except ValueError:  # "crossentropy", which the objective alone knows
         return loss
     cls = class_of(found)
-    return found if cls is None else cls()
+    return found if cls is None else example(cls)
 
 
 def _words(value: Any) -> str:

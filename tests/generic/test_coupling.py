@@ -7,7 +7,7 @@ from jax import numpy as jnp
 
 import lossjax
 from lossjax import losses, testing
-from lossjax.core.registry import classes
+from lossjax.core.registry import classes, example
 from lossjax.testing import assert_couples, influence
 
 # By name: losses of users, which other tests define, come and go.
@@ -19,7 +19,7 @@ COUPLED = [name for name in LOSSES if getattr(losses, name)._declared.couples !=
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_word_is_true(name):
     cls = getattr(losses, name)
-    loss = cls()
+    loss = example(cls)
     assert_couples(loss)
     assert cls._declared.couples in ("none", "sums", "pairs")
     found = influence(loss)
@@ -142,7 +142,7 @@ def test_what_couples_needs_is_asked_for_where_it_is_defined():
 
 @pytest.mark.parametrize("name", COUPLED)
 def test_a_masked_sample_of_a_coupled_loss_is_not_there(name):
-    loss = getattr(losses, name)()
+    loss = example(getattr(losses, name))
     t, p = testing.sample(loss)
     rows = np.arange(len(p)) % 3 != 1
     poisoned = np.where(rows[:, None], p, np.nan)

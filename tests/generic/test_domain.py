@@ -32,7 +32,7 @@ def test_what_a_domain_draws_keeps_its_rules(case):
     loss, domain = case.loss, case.loss._declared.domain
     for config in ({}, {"from_logits": True}):
         if not config or "from_logits" in loss.__dataclass_fields__:
-            made = loss(**config)
+            made = case.example(**config)
             looked = checkify.checkify(jax.jit(lossjax.checked(made)))
             looked(*testing.sample(made))[0].throw()
             assert testing.domain_of(made) is (domain.logits if config else domain)

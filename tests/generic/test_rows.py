@@ -31,6 +31,6 @@ def test_a_row_can_be_built(row):
         loss = row.loss(**config)
         assert config.keys() <= loss.hyperparameters().keys()
         assert testing.sample(loss)
-    assert set(row.lost_by_keras) <= row.loss().hyperparameters().keys()
+    assert set(row.lost_by_keras) <= row.example().hyperparameters().keys()
     assert row.exact or not (row.measured or row.at_edges or row.sizes)
     assert row.one_array or not row.packed or row.exact

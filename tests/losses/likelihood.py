@@ -374,6 +374,7 @@ CASES = (
                 "y_pred.log_scale.exp()).log_prob(y_true).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.NegativeBinomialNLL,
@@ -393,6 +394,7 @@ CASES = (
                 "logits=y_pred.log_mean - y_pred.log_total_count).log_prob(y_true).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.ZeroInflatedNegativeBinomialNLL,
@@ -400,6 +402,7 @@ CASES = (
         packed=parted(losses.ZeroInflatedNegativeBinomial),
         inputs=lambda rng: drawn(rng, [0, 1, 7], mild(rng), mild(rng), mild(rng)),
         sizes=of_zero_inflated,
+        keras=None,
     ),
     Case(
         losses.BetaNLL,
@@ -419,6 +422,7 @@ CASES = (
                 ".log_prob(y_true).mean()",
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.EnsembleCRPS,
@@ -426,11 +430,13 @@ CASES = (
         exact=ensemble_crps,
         inputs=members,
         sizes=of_ensemble,
+        keras=None,
     ),
     Case(
         losses.QuantileCRPS,
         exact=quantile_crps,
         inputs=members,
+        keras=None,
     ),
     Case(
         losses.TweedieDeviance,
@@ -454,6 +460,7 @@ CASES = (
                 {"power": 1.2},
             ),
         ),
+        keras=None,
     ),
     Case(
         losses.MixtureNLL,

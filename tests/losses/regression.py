@@ -85,6 +85,13 @@ CASES = (
     Case(
         losses.MeanAbsolutePercentageError,
         exact=mean_absolute_percentage_error,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.mean_absolute_percentage_error(y_true, y_pred)",
+                times=0.01,
+            ),
+        ),
         ulps=(3, 2),
         residuals=2,
         extra=2,
@@ -92,6 +99,9 @@ CASES = (
     Case(
         losses.MeanSquaredLogarithmicError,
         exact=mean_squared_logarithmic_error,
+        elsewhere=(
+            Elsewhere("scikit-learn", "sklearn.metrics.mean_squared_log_error(y_true, y_pred)"),
+        ),
         ulps=(10, 6),  # log1p, squared
         residuals=1,
         extra=2,

@@ -3,7 +3,9 @@
 from typing import Any
 
 from lossjax.core.domain.base import Domain, Edge, Line, Rule, Sample, Sampler
+from lossjax.core.domain.boxes import BOX
 from lossjax.core.domain.classes import BINARY, CLASS, DISTRIBUTION, LABEL, REGION, SCORE
+from lossjax.core.domain.events import INTERVAL, LEVEL, ORDINAL, SURVIVAL
 from lossjax.core.domain.numbers import COUNT, DIRECTION, ENSEMBLE, LOG_MEAN, POSITIVE, REAL, SIGN
 from lossjax.core.domain.parameters import (
     BETA,
@@ -23,7 +25,8 @@ __all__ = ["DOMAINS", "REAL", "Domain", "Edge", "Line", "Rule", "Sample", "Sampl
 _ALL = (
     *(REAL, POSITIVE, COUNT, LOG_MEAN, ENSEMBLE, DIRECTION, SIGN),
     *(DISTRIBUTION, BINARY, CLASS, LABEL, SCORE),
-    *(REGION, EMBEDDING, SEQUENCE, HIDDEN),
+    *(ORDINAL, LEVEL, SURVIVAL, INTERVAL),
+    *(REGION, BOX, EMBEDDING, SEQUENCE, HIDDEN),
     *(GAUSSIAN, LAPLACE, GAMMA, INVERSE_GAUSSIAN),
     *(STUDENT_T, NEGATIVE_BINOMIAL, ZERO_INFLATED, BETA),
 )
