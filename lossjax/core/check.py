@@ -187,6 +187,23 @@ def same(where: str, kind: Any, truths: tuple[Array, ...], found: Any) -> tuple[
     return (*full[: len(truths)], kind(*full[len(truths) :]))
 
 
+def components(
+    where: str,
+    y_true: tuple[int, ...],
+    logits: tuple[int, ...],
+    mean: tuple[int, ...],
+    log_variance: tuple[int, ...],
+) -> None:
+    """A mixture of K distributions for each row of d numbers."""
+    wanted = (*logits, *y_true[-1:])
+    fits = y_true[:-1] == logits[:-1] and mean == wanted
+    if not (y_true and logits and fits and log_variance in (wanted, (*logits, 1))):
+        raise ValueError(
+            f"{where}: need y_true (..., d), logits (..., K), mean (..., K, d) and log_variance "
+            f"(..., K, d) or (..., K, 1), got {y_true}, {logits}, {mean} and {log_variance}."
+        )
+
+
 def joint_shape(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
     """What the shapes are broadcast to; None where they do not fit."""
     try:

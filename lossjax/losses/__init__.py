@@ -10,6 +10,7 @@ from lossjax.core.domain.parameters import Gamma as Gamma
 from lossjax.core.domain.parameters import Gaussian as Gaussian
 from lossjax.core.domain.parameters import InverseGaussian as InverseGaussian
 from lossjax.core.domain.parameters import Laplace as Laplace
+from lossjax.core.domain.parameters import Mixture as Mixture
 from lossjax.core.domain.parameters import NegativeBinomial as NegativeBinomial
 from lossjax.core.domain.parameters import StudentT as StudentT
 from lossjax.core.domain.parameters import (
