@@ -151,6 +151,16 @@ def test_in_an_objective():
     np.testing.assert_allclose(both.loss, MSE()(T, Z) + dice_and_focal()(T, Z), rtol=1e-6)
 
 
+def test_a_metric_of_sums_has_its_weight():
+    metric = Objective({"a": losses.Dice(), "b": MSE() + losses.Dice()}, weights={"a": 3.0})
+    pred = {"a": T / 2, "b": T / 4}
+    true = {"a": T, "b": T}
+    totals = metric.weighed(metric.totals(true, pred))
+    found = Objective(None).value(totals).loss
+    want = 3 * losses.Dice()(T, T / 2) + MSE()(T, T / 4) + losses.Dice()(T, T / 4)
+    np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
 def test_in_the_tools():
     loss = losses.BinaryCrossentropy() + 0.5 * losses.Dice(axis=-1)
     p = 1 / (1 + np.exp(-Z))
