@@ -4,7 +4,15 @@ from typing import Any
 
 from lossjax.core.domain.base import Domain, Edge, Line, Rule, Sample, Sampler
 from lossjax.core.domain.boxes import BOX
-from lossjax.core.domain.classes import BINARY, CLASS, DISTRIBUTION, LABEL, REGION, SCORE
+from lossjax.core.domain.classes import (
+    BINARY,
+    CLASS,
+    DISTANCE,
+    DISTRIBUTION,
+    LABEL,
+    REGION,
+    SCORE,
+)
 from lossjax.core.domain.numbers import COUNT, DIRECTION, POSITIVE, REAL, SIGN
 from lossjax.core.domain.parameters import GAMMA, GAUSSIAN, INVERSE_GAUSSIAN, LAPLACE
 from lossjax.core.domain.structures import EMBEDDING, HIDDEN, SEQUENCE
@@ -15,7 +23,7 @@ __all__ = ["DOMAINS", "REAL", "Domain", "Edge", "Line", "Rule", "Sample", "Sampl
 _ALL = (
     *(REAL, POSITIVE, COUNT, DIRECTION, SIGN),
     *(DISTRIBUTION, BINARY, CLASS, LABEL, SCORE),
-    *(REGION, BOX, EMBEDDING, SEQUENCE, HIDDEN),
+    *(REGION, DISTANCE, BOX, EMBEDDING, SEQUENCE, HIDDEN),
     *(GAUSSIAN, LAPLACE, GAMMA, INVERSE_GAUSSIAN),
 )
 DOMAINS = {d.name: d for own in _ALL for d in (own, own.logits) if d}
