@@ -82,31 +82,35 @@ class LinearCase(Case):
     A mask keeps half of the tokens, as the prompts of fine-tuning do.
     """
 
+    features: int = FEATURES
     kept: ClassVar[float] = 0.5
+
+    @property
+    def name(self) -> str:
+        return super().name + (f", D={self.features}" if self.features != FEATURES else "")
 
     def inputs(self, seed: int = 0) -> tuple[Any, ...]:
         rng = np.random.default_rng(seed)
         rows, classes = self.shape
         y_true = rng.integers(0, classes, rows, np.int32)
-        hidden = rng.normal(size=(rows, FEATURES))
-        kernel = rng.normal(size=(FEATURES, classes)) / FEATURES**0.5
+        hidden = rng.normal(size=(rows, self.features))
+        kernel = rng.normal(size=(self.features, classes)) / self.features**0.5
         y_pred = tuple(x.astype(jnp.dtype(self.dtype)) for x in (hidden, kernel))
         return y_true, y_pred, *self._weights(seed)
 
     def structs(self) -> tuple[Any, ...]:
         rows, classes = self.shape
         struct, dtype = jax.ShapeDtypeStruct, jnp.dtype(self.dtype)
-        y_pred = struct((rows, FEATURES), dtype), struct((FEATURES, classes), dtype)
+        y_pred = struct((rows, self.features), dtype), struct((self.features, classes), dtype)
         weights = (struct(x.shape, x.dtype) for x in self._weights(0))
         return struct((rows,), np.int32), y_pred, *weights
 
 
 def loss_classes() -> list[type[Loss]]:
-    """Every loss of the namespace, by name."""
-    found = {
-        cls for cls in vars(losses).values() if isinstance(cls, type) and issubclass(cls, Loss)
-    }
-    return sorted(found - {Loss}, key=lambda cls: cls.__name__)
+    """Every loss of the namespace, by name; not those that are made of losses."""
+    named = {cls for cls in vars(losses).values() if isinstance(cls, type)}
+    found = (cls for cls in named if issubclass(cls, Loss) and cls._declared.fn)
+    return sorted(found, key=lambda cls: cls.__name__)
 
 
 def find(name: str) -> type[Loss]:

@@ -1,11 +1,12 @@
 """`python -m bench devices`: what XLA makes of every loss for chips that are not here."""
 
 import argparse
+import dataclasses
 import functools
 from collections.abc import Sequence
 
 from bench import ahead, options
-from bench.cases import Case
+from bench.cases import FEATURES, Case, LinearCase
 from bench.every_case import LARGE
 from bench.harness import Progress
 from bench.jobs import Job, Plan
@@ -20,11 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_cases(parser, (LARGE,), jax_only=True)
     add = parser.add_argument
     add("--targets", nargs="+", choices=SHORT, default=[*SHORT], help="default: all")
+    text = f"of the hidden states of LinearCrossEntropy (default: {FEATURES})"
+    add("--features", type=options.count, default=FEATURES, help=text)
 
 
 def plan(args: argparse.Namespace) -> Plan:
     compiler = ahead.Compiler()
-    cases = options.chosen_cases(args)
+    cases = [
+        dataclasses.replace(case, features=args.features) if isinstance(case, LinearCase) else case
+        for case in options.chosen_cases(args)
+    ]
     targets = [SHORT[name] for name in dict.fromkeys(args.targets)]
     problems = {target.name: why for target in targets if (why := _problem(target, compiler))}
     if len(problems) == len(targets):

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench import frames
 from bench.record import FLOOR, OURS, Record, ratio
+from lossjax.devices import TARGETS
 
 # Each, and the number in the frame, from where on it is red: above, or below for a speed-up.
 LIMITS = {"floor": 2.5, "weighed": 1.15, "speedup": 1 / 1.05}
@@ -157,12 +158,22 @@ def memory(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
 
 
 def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
-    """A table for each target, and one of means over the losses that both sides have."""
+    """A table for each target, one of products, and means over the losses that both sides have."""
     for target, some in frame.groupby("target", sort=False):
         names, same = told(some)
         cells = by_case(some, some.apply(_program, axis=1), names)
         caption = "bytes over the floor, temporary memory over y_pred, kernels, time"
         yield grid(cells, f"{target}: {ESTIMATES}; {same}", caption)
+    if len(some := frame[frame["loss"].str.startswith("LinearCrossEntropy")]):
+        caption = (
+            "time: kernel after kernel, each bound by its arithmetic or its bytes, if XLA gives "
+        )
+        caption += "none; over: that of all arithmetic or of all bytes, whichever is longer"
+        names, same = told(some, "implementation")
+        cells = _products(some.set_index(["target", *names]))
+        yield grid(cells, f"products of matrices: {ESTIMATES}; {same}", caption)
+    if frame["moved"].isna().all():
+        return
     over = by_case(frame, frame["moved"], ["target", "loss", "weights", "shape", "dtype"])
     over = over.reindex(columns=frames.ordered([OURS, *frame["implementation"]]))
     rows = {}
@@ -174,6 +185,28 @@ def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
             rows[target] |= both.apply(frames.mean_text).to_dict()
     means = pd.DataFrame(rows).T.rename_axis("target")
     yield grid(means, f"bytes over the floor: {ESTIMATES}, geometric means")
+
+
+def _products(frame: pd.DataFrame) -> pd.DataFrame:
+    """Steps, arithmetic and traffic, by the figures of the chip."""
+    chips = pd.Series(frame.index.get_level_values("target").map(TARGETS), frame.index)
+    times = pd.DataFrame(
+        {
+            "arithmetic": frame["flops"] / chips.map(lambda chip: chip.flops),
+            "traffic": frame["bytes"] / chips.map(lambda chip: chip.bandwidth),
+            "time": frame["estimated_seconds"],
+        }
+    )
+    cells = {
+        "steps": frame["rounds"].map("{:.0f}".format, na_action="ignore"),
+        "flops": frame["flops"].map("{:.3g}".format, na_action="ignore"),
+        "bytes": frame["bytes"].map(frames.bytes_text, na_action="ignore"),
+        **{name: times[name].map(frames.seconds_text, na_action="ignore") for name in times},
+        "over": (times["time"] / times[["arithmetic", "traffic"]].max(axis=1)).map(
+            frames.ratio_text, na_action="ignore"
+        ),
+    }
+    return pd.DataFrame(cells)
 
 
 def _program(row: pd.Series) -> str:

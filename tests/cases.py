@@ -31,6 +31,7 @@ class Elsewhere:
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     _: dataclasses.KW_ONLY
     times: float = 1.0
+    gradient: str = ""  # by y_pred, of a library whose numbers have none
     note: str = ""  # what else a reader of docs/elsewhere.md should know
 
 
@@ -76,6 +77,13 @@ class Case:
     @property
     def domain(self) -> str:
         return self.loss._declared.domain.name
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What decides how a loss is called: losses of one kind go one way through the core."""
+        domain = self.loss._declared.domain
+        of_domain = domain.labelled, domain.is_nested, bool(domain.predicted), domain.in_batches
+        return self.couples, self.loss.call is Loss.call, *of_domain
 
     @property
     def couples(self) -> str | None:
@@ -151,10 +159,10 @@ ROWS = _rows()
 # What most tests iterate over: losses of one array and another.
 CASES = tuple(row for row in ROWS if row.one_array)
 VARIANTS = [(case, config) for case in CASES for config in case.configs]
-# Keras's losses, and the first of each domain and coupling, are asked everything. The others are
-# asked what differs from loss to loss: values, derivatives, digits, edges, memory, names, leaves.
-_FIRST = {(row.domain, row.couples): row for row in reversed(ROWS)}
-DEEP = tuple(row for row in ROWS if row.keras or _FIRST[row.domain, row.couples] is row)
+# Keras's losses, and the first of each kind, are asked everything. The others are asked what
+# differs from loss to loss: values, derivatives, digits, edges, memory, names, leaves.
+_FIRST = {row.kind: row for row in reversed(ROWS)}
+DEEP = tuple(row for row in ROWS if row.keras or _FIRST[row.kind] is row)
 DEEP_VARIANTS = [(case, config) for case, config in VARIANTS if case in DEEP]
 # And those of several arrays that each have a row a sample.
 OF_SAMPLES = [(c, k) for c in ROWS if not c.loss._declared.domain.predicted for k in c.configs]

@@ -15,6 +15,7 @@ from lossjax.core.registry import Declared, declaration, register, registry
 from lossjax.core.texts import nearest, shown
 from lossjax.core.types import AXIS_TYPES, Array, AxisName, Input, Reduction
 from lossjax.math import across
+from lossjax.math.elementwise import guarded
 
 
 def static(
@@ -38,7 +39,7 @@ def static(
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
 
 
-def leaf(*, default: float, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
+def leaf(*, default: Any, interval: str, kw_only: bool = False, beyond: bool = False) -> Any:
     """Declare a hyperparameter with a range, e.g. "[0, inf)"; a plain default has none.
 
     An end in brackets belongs to it: "[0, inf]" lets infinity through. NaN is in no range.
@@ -319,12 +320,15 @@ class Loss:
     ) -> Inputs:
         """Everything as arrays, and harmless numbers in the samples that count for nothing."""
         where = type(self).__name__
-        y_true = arrays(where, "y_true", y_true, labels=self._declared.domain.labelled)
-        y_pred = jax.tree.map(check.wide, arrays(where, "y_pred", y_pred))
+        widens, labelled = self._declared.widens, self._declared.domain.labelled
+        y_true = arrays(where, "y_true", y_true, labels=labelled, narrow=widens)
+        y_pred = arrays(where, "y_pred", y_pred, narrow=widens)
+        if not widens:
+            y_pred = jax.tree.map(check.wide, y_pred)
         if self._declared.fn and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
             y_true, y_pred = check.aligned(y_true, y_pred)
-            if not self._declared.domain.labelled:
-                y_true = y_true.astype(y_pred.dtype)
+            if not labelled:
+                y_true, y_pred = check.alike(y_true, y_pred, narrow=widens)
         if mask is not None:
             mask = check.array(where, "mask", mask).astype(bool)
         if sample_weight is not None:
@@ -354,7 +358,7 @@ class Loss:
         if inputs.weight is not None:
             # A weight of 0 may be differentiated, and with it the derivative of its sample.
             alive |= jnp.isfinite(values)
-        return reduce.disarmed(inputs, alive, axis, reduce.guarded)
+        return reduce.disarmed(inputs, alive, axis, guarded)
 
     def _values(self, inputs: Inputs) -> Array:
         found = self._call(inputs)
@@ -428,8 +432,11 @@ def _is_default(value: Any, default: Any) -> bool:
     return isinstance(value, _PLAIN) and value == default
 
 
-def arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
-    """Array leaves: numbers in lists are one array; integers stay such, wide and signed."""
+def arrays(where: str, name: str, tree: Any, labels: bool = False, narrow: bool = False) -> Any:
+    """Array leaves: numbers in lists are one array; integers stay such, wide and signed.
+
+    So do 16-bit floats with `narrow`.
+    """
 
     def is_leaf(x: Any) -> bool:
         numbers = (int, float, bool)
@@ -440,6 +447,8 @@ def arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
         if labels:
             x = check.class_number(x)
         x = check.array(where, name, x)
+        if narrow and check.is_narrow(x):
+            return x
         is_wide = x.dtype.itemsize >= 4 and jnp.issubdtype(x.dtype, jnp.unsignedinteger)
         if is_wide or x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
             return check.wide(x)

@@ -80,18 +80,6 @@ def defused(x: Array, alive: Array) -> Array:
     return jnp.where(alive | jnp.isfinite(x), x, 1)
 
 
-@jax.custom_jvp
-def guarded(x: Array, alive: Array) -> Array:
-    """`x` itself, without derivative in entries that count for nothing, whatever they hold.
-
-    As `defused`, but free, for losses whose values depend on their own sample alone.
-    """
-    return x
-
-
-guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
-
-
 def alive(where: str, shape: tuple[int, ...], weight: Array | None, mask: Array | None) -> Array:
     """Which of the values, of this shape, count: those of which some use is not taken out."""
     weight, mask = _joint(where, weight, mask)

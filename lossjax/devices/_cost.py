@@ -34,6 +34,8 @@ class Cost:
     `device`                        the target's name, or JAX's for a device that is here
     `kernels`                       fusions, loops, custom calls and single operations that the
                                     program launches; a loop is one
+    `rounds`                        of its loops, those within others left out; None if the length
+                                    of one is not a constant
     `bytes_accessed`                between main memory and the chip, counted in the program: a
                                     kernel reads each operand and writes each output once, loops
                                     as often as they run; what a TPU keeps in its vector memory
@@ -44,26 +46,29 @@ class Cost:
     `output_bytes`                  the same
     `temp_bytes`                    what the program allocates beside arguments and outputs
     `flops`                         XLA's count for the program, or, where the backend has none,
-                                    for the function before optimisation; None if it has loops,
-                                    of which XLA counts one round
+                                    for the function before optimisation; with loops, of which
+                                    XLA counts one round, those of the products of matrices in
+                                    the program; None if it has none, or a library makes one
     `xla_bytes_accessed`            XLA's count, on-chip memory included, loops once; None on CUDA
     `xla_seconds`                   the time of XLA's cost model for these bytes; None on CPU, on
                                     CUDA, and where a part of the program is unknown to it
     `estimated_seconds`             an estimate, never a measurement
     `estimated_by`                  "XLA": its compiler's cost model, where it counts the same
-                                    bytes; or "roofline": max(`bytes_accessed` / bandwidth,
-                                    `flops` / peak), which takes launches to be free
+                                    bytes; or "roofline": the sum over all kernels, one after the
+                                    other, of max(bytes / bandwidth, products / peak), which
+                                    takes launches to be free
     `estimated_roofline_fraction`   max(least bytes / bandwidth, `flops` / peak) over
                                     `estimated_seconds`, where the least bytes are `floor_bytes`,
                                     or `bytes_accessed` if a part of an argument is enough
     ==============================  ==============================================================
 
-    Estimates are None for a program with loops, and for a device whose peaks are not in
-    `TARGETS`, such as a CPU.
+    Estimates are None for a program with loops of unknown length, and for a device whose peaks
+    are not in `TARGETS`, such as a CPU.
     """
 
     device: str
     kernels: int
+    rounds: int | None
     bytes_accessed: int | None
     floor_bytes: int
     argument_bytes: int
@@ -134,9 +139,9 @@ def cost(
     >>> added.kernels, added.bytes_accessed / x.nbytes, added.bytes_over_floor, added.flops
     (1, 3.0, 1.0, 262144.0)
     """
-    chip, target = _resolved(device)
+    chip, target, options = _resolved(device)
     sharding = jax.sharding.SingleDeviceSharding(chip)
-    compiled = _traced(fn, args, kwargs, sharding).lower().compile()
+    compiled = _traced(fn, args, kwargs, sharding).lower().compile(compiler_options=options)
     program = Program(compiled.as_text())
     analysis = _analysis(compiled)
     xla_bytes, xla_seconds = (
@@ -146,20 +151,21 @@ def cost(
     memory = compiled.memory_analysis()
     moved, floor = program.bytes_moved(), program.floor_bytes()
     if program.has_loops():
-        flops = None
+        flops = program.product_flops() or None
     elif analysis is not None:
         flops = analysis.get("flops", 0.0)
     else:
         flops = _flops_before_optimisation(fn, args, kwargs)
     least = floor if moved is None else min(floor, moved)
     seconds, by = None, None
-    if target is not None and moved is not None and not program.has_loops():
-        seconds, by = _roofline(moved, flops, target), "roofline"
-        if xla_seconds and xla_bytes and xla_bytes <= _SAME * moved:
+    if target is not None and moved is not None:
+        seconds, by = program.seconds(target.bandwidth, target.flops), "roofline"
+        if xla_seconds and xla_bytes and _SAME * moved >= xla_bytes and not program.has_loops():
             seconds, by = xla_seconds, "XLA"
     return Cost(
         device=target.name if target else chip.device_kind,
         kernels=len(program.kernels()),
+        rounds=program.rounds(),
         bytes_accessed=moved,
         floor_bytes=floor,
         argument_bytes=memory.argument_size_in_bytes,
@@ -176,17 +182,17 @@ def cost(
     )
 
 
-def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | None]:
-    """The device, or the stand-in for it, and its peaks."""
+def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | None, dict[str, Any]]:
+    """The device, or the stand-in for it; its peaks; how to compile for it."""
     if device is None:
         device = next(iter(jax.numpy.empty(()).devices()))
     if isinstance(device, jax.Device):
-        return device, _targets.of_device(device)
+        return device, _targets.of_device(device), {}
     if isinstance(device, str):
         name = device.lower()
         target = TARGETS.get(name) or TARGETS.get(f"tpu {name}")
         if target is not None:
-            return _stand_in(target.name), target
+            return _stand_in(target.name), target, dict(target.options)
         if name in _PLATFORMS:
             try:
                 chip = jax.devices(name)[0]
@@ -195,7 +201,7 @@ def _resolved(device: jax.Device | str | None) -> tuple[jax.Device, Target | Non
                     f"lossjax.devices.cost: device {device!r} must be here, or be compiled for "
                     f"ahead of time as one of {', '.join(map(repr, TARGETS))}; JAX says: {error}"
                 ) from error
-            return chip, _targets.of_device(chip)
+            return chip, _targets.of_device(chip), {}
     known = ", ".join(map(repr, (*_PLATFORMS, *TARGETS)))
     raise ValueError(
         f"lossjax.devices.cost: device must be None, a jax.Device or one of {known}, "

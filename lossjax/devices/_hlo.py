@@ -19,9 +19,13 @@ _TILE = re.compile(r"T\(([\d,]+)\)")
 class Array:
     """One array of a type such as `f32[8,128]{1,0:T(8,128)S(1)}`."""
 
-    elements: int
+    sizes: tuple[int, ...]
     bytes: int  # as it lies in memory, the padding to whole tiles included
     on_chip: bool  # S(1) and up: in a TPU's vector or scalar memory, not in main memory
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.sizes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _end(text: str, last: str) -> int:
 
 
 def _array(dtype: str, shape: str, layout: str) -> Array:
-    sizes = [int(size.lstrip("<=")) for size in shape.split(",") if size]
+    sizes = tuple(int(size.lstrip("<=")) for size in shape.split(",") if size)
     padded = list(sizes)
     tile = _TILE.search(layout)
     if tile:
@@ -150,4 +154,4 @@ def _array(dtype: str, shape: str, layout: str) -> Array:
     digits = re.search(r"\d+", dtype)  # f8e4m3 has 8 bits; a token has none
     bits = 8 if dtype == "pred" else int(digits[0]) if digits else 0
     on_chip = _SPACE.search(layout) is not None
-    return Array(math.prod(sizes), math.ceil(math.prod(padded) * bits / 8), on_chip)
+    return Array(sizes, math.ceil(math.prod(padded) * bits / 8), on_chip)

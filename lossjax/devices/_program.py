@@ -1,6 +1,9 @@
 """What an optimised program does: the kernels it launches, the bytes that they move."""
 
 import math
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from lossjax.devices import _hlo
 from lossjax.devices._hlo import Computation, Instruction
@@ -21,6 +24,7 @@ _FREE = frozenset(
         "tuple",
     ]
 )
+_LIBRARIES = ("__", "tpu_custom_call")  # how custom calls begin that may be products
 _FREE_TARGETS = ("AllocateBuffer", "ConcatBitcast")
 _DMA = ("copy-start", "slice-start", "dynamic-slice-start")  # no kernel, but traffic
 _SLICES = ("dynamic-slice", "gather", "slice")
@@ -70,6 +74,10 @@ _ELEMENTWISE = frozenset(
 )
 
 
+_OF_LOOP = ("body", "condition")
+Measure: TypeAlias = Callable[[Computation, Instruction], float | None]  # of one kernel
+
+
 class Program:
     """Reads the text that `jax.jit(f).lower(...).compile().as_text()` gives."""
 
@@ -107,26 +115,69 @@ class Program:
         A kernel reads each operand and writes each output once. Of an operand that it only slices
         or gathers from, or updates in place, the elements concerned count.
         """
-        return self._moved(self.entry)
+        moved = self._sum(self.entry, self.moved_by)
+        return None if moved is None else int(moved)
 
-    def _moved(self, within: Computation) -> int | None:
-        moved = [self._moved_by(within, i) for i in within.instructions.values()]
-        return _total(moved)
+    def product_flops(self) -> float | None:
+        """2 M N K for each product of matrices, loops as often as they run; None if not known."""
+        return self._sum(self.entry, self._product)
 
-    def _moved_by(self, within: Computation, i: Instruction) -> int | None:
+    def seconds(self, bandwidth: float, flops: float) -> float | None:
+        """Kernel after kernel, each as long as its bytes or its products take; None if not known.
+
+        Peaks are in bytes and in operations a second. Launches and all other arithmetic are free.
+        """
+
+        def longer(within: Computation, i: Instruction) -> float | None:
+            product = self._product(within, i)
+            moved = self.moved_by(within, i)
+            return None if product is None else max(moved / bandwidth, product / flops)
+
+        return self._sum(self.entry, longer)
+
+    def rounds(self) -> int | None:
+        """How often the outermost loops run, all together; None if not known."""
+        loops = [i for i in self.entry.instructions.values() if i.opcode == "while"]
+        trips = [self._trips(self.entry, loop) for loop in loops]
+        return None if None in trips else sum(filter(None, trips))
+
+    def _sum(self, within: Computation, measure: Measure) -> float | None:
+        return _total([self._measured(within, i, measure) for i in within.instructions.values()])
+
+    def _measured(self, within: Computation, i: Instruction, measure: Measure) -> float | None:
         if _is_free(i):
             return 0
         if i.opcode == "while":
-            body, condition = self._callee(i, "body"), self._callee(i, "condition")
-            trips = _trips(within, i, body, condition)
-            once = _total([self._moved(body), self._moved(condition)])
+            trips, parts = self._trips(within, i), (self._callee(i, k) for k in _OF_LOOP)
+            once = _total([self._sum(part, measure) for part in parts])
             return None if trips is None or once is None else trips * once
         if i.opcode == "call":
-            return self._moved(self._callee(i, "to_apply"))
+            return self._sum(self._callee(i, "to_apply"), measure)
         if i.opcode == "conditional":
             names = i.callees("branch_computations", "true_computation", "false_computation")
-            branches = [self._moved(self._computations[name]) for name in names]
+            branches = [self._sum(self._computations[name], measure) for name in names]
             return None if None in branches else max(filter(None, branches), default=0)
+        return measure(within, i)
+
+    def _product(self, within: Computation, i: Instruction) -> float | None:
+        """The operations of a product, or of those inside of a fusion."""
+        if i.opcode == "fusion":
+            inside = self._callee(i, "calls")
+            return _total([self._product(inside, j) for j in inside.instructions.values()])
+        summed = i.attribute(r'\blhs_contracting_dim(?:s=\{|ensions":\[)([\d,"]*)')
+        if summed is not None:  # "0,1" of a `dot`, '"0","1"' in the configuration of cuBLAS
+            left = within.operands(i)[0].arrays[0].sizes
+            inner = math.prod(left[int(axis)] for axis in re.findall(r"\d+", summed))
+        elif i.opcode == "convolution":  # a sum over all of its kernel but the output features
+            kernel = within.operands(i)[1].arrays[0].sizes
+            labels = i.attribute(r"\bdim_labels=\w+_(\w+)->") or ""
+            inner = math.prod(n for n, label in zip(kernel, labels, strict=True) if label != "o")
+        else:
+            is_library = i.opcode == "custom-call" and _target(i).startswith(_LIBRARIES)
+            return None if is_library else 0
+        return 2.0 * i.arrays[0].elements * inner
+
+    def moved_by(self, within: Computation, i: Instruction) -> int:
         return self.read_by(within, i) + self.written_by(within, i)
 
     def read_by(self, within: Computation, i: Instruction) -> int:
@@ -183,15 +234,22 @@ class Program:
     def _callee(self, i: Instruction, key: str) -> Computation:
         return self._computations[i.callees(key)[0]]
 
+    def _trips(self, within: Computation, loop: Instruction) -> int | None:
+        return _trips(within, loop, *(self._callee(loop, key) for key in _OF_LOOP))
 
-def _total(parts: list[int | None]) -> int | None:
+
+def _total(parts: Sequence[float | None]) -> float | None:
     return None if None in parts else sum(part for part in parts if part)
 
 
 def _is_free(i: Instruction) -> bool:
     if i.opcode == "custom-call":
-        return i.attribute(r'custom_call_target="([^"]*)"') in _FREE_TARGETS
+        return _target(i) in _FREE_TARGETS
     return i.opcode in _FREE or i.opcode.endswith(("-done", "-update"))
+
+
+def _target(i: Instruction) -> str:
+    return i.attribute(r'custom_call_target="([^"]*)"') or ""
 
 
 def _is_scalar(within: Computation, i: Instruction) -> bool:

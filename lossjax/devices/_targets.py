@@ -16,6 +16,7 @@ class Target:
     `bandwidth` is that of its main memory in bytes a second, `flops` the most that it does in a
     second (dense bfloat16 products); `kinds` are the names that JAX gives such a device. For a
     TPU, `topology` is a host's; for a GPU, `config` is what XLA asks the driver for elsewhere.
+    `options` are XLA's, without which its program could not be read.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Target:
     flops: float
     topology: str = ""
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def platform(self) -> str:
@@ -65,13 +67,16 @@ _NVIDIA = {
     "registers_per_block_limit": 2**16,
 }
 
+# jax 0.10 cannot read an `async-update` of three operands, by which gathers are handed over.
+_NO_SPARSE_CORE = {"xla_tpu_offload_gather_to_sparsecore": False}
+
 # Sources: Google Cloud's pages "TPU v5e", "TPU v5p" and "TPU v6e"; NVIDIA's data sheets "H100
 # Tensor Core GPU" (SXM5) and "A100 80GB" (SXM4); the driver's figures as XLA's own target
 # configurations of these GPUs have them.
 _ALL = (
     Target("tpu v5e", ("TPU v5 lite", "TPU v5e"), 819e9, 197e12, "v5e:2x2"),
-    Target("tpu v5p", ("TPU v5", "TPU v5p"), 2765e9, 459e12, "v5p:2x2x1"),
-    Target("tpu v6e", ("TPU v6 lite", "TPU v6e"), 1640e9, 918e12, "v6e:2x2"),
+    Target("tpu v5p", ("TPU v5", "TPU v5p"), 2765e9, 459e12, "v5p:2x2x1", {}, _NO_SPARSE_CORE),
+    Target("tpu v6e", ("TPU v6 lite", "TPU v6e"), 1640e9, 918e12, "v6e:2x2", {}, _NO_SPARSE_CORE),
     Target(
         "h100",
         ("NVIDIA H100 80GB HBM3",),

@@ -5,11 +5,12 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, Array, Axis, Hyper, Input
-from lossjax.math.elementwise import log1p, mean, power, probability
+from lossjax.math.elementwise import mean, power
 from lossjax.math.entropy import (
     binary_cross_entropy,
     binary_focal,
     known_exponent,
+    probability_entropy,
     smoothed,
     smoothing_amount,
     weighted_cross_entropy,
@@ -60,8 +61,8 @@ def binary_crossentropy(
     """
     where = "binary_crossentropy"
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_shape(where, y_true, y_pred)
-    smoothing = smoothing_amount(label_smoothing, p.dtype)
+    t, p = check.same_shape(where, y_true, y_pred, narrow=True)
+    smoothing = smoothing_amount(label_smoothing, check.wide_dtype(p))
     factors = _factors(where, p, pos_weight, label_weight)
     entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
     return settle(mean(entropy, axis))
@@ -83,7 +84,7 @@ def _binary_crossentropy(
 ) -> Array:
     t, u = smoothed(t, smoothing, 2), smoothed(1 - t, smoothing, 2)
     if not from_logits:
-        entropy = _binary_entropy(t if pos_weight is None else pos_weight * t, u, p)
+        entropy = probability_entropy(t if pos_weight is None else pos_weight * t, u, p)
     elif pos_weight is None:
         entropy = binary_cross_entropy(t, u, p)
     else:
@@ -91,14 +92,10 @@ def _binary_crossentropy(
     return entropy if label_weight is None else label_weight * entropy
 
 
-def _binary_entropy(t: Array, u: Array, p: Array) -> Array:
-    p = probability(p)
-    return -(t * jnp.log(p) + u * log1p(-p))
-
-
 class BinaryCrossentropy(Loss):
     fn = binary_crossentropy
     couples = "none"
+    widens = True
     domain = "binary"
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
@@ -167,10 +164,11 @@ def binary_focal_crossentropy(
     check.within(where, "alpha", alpha, "[0, 1]")
     check.within(where, "gamma", gamma, "[0, inf)")
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_shape(where, y_true, y_pred)
+    t, p = check.same_shape(where, y_true, y_pred, narrow=True)
+    dtype = check.wide_dtype(p)
     how = (bool(from_logits), bool(apply_class_balancing), known_exponent(gamma))
-    hyper = (jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype))
-    smoothing = smoothing_amount(label_smoothing, p.dtype)
+    hyper = (jnp.asarray(gamma, dtype), jnp.asarray(alpha, dtype))
+    smoothing = smoothing_amount(label_smoothing, dtype)
     return settle(mean(_binary_focal(how, t, p, *hyper, smoothing), axis))
 
 
@@ -189,13 +187,14 @@ def _binary_focal(
         focal = binary_focal(n, t, u, p, gamma)
     else:
         wrongness = t * (1 - p) + u * p  # 1 - p_t, with the digits that 1 - p_t loses
-        focal = power(wrongness, n or gamma) * _binary_entropy(t, u, p)
+        focal = power(wrongness, n or gamma) * probability_entropy(t, u, p)
     return focal * (t * alpha + u * (1 - alpha)) if balanced else focal
 
 
 class BinaryFocalCrossentropy(Loss):
     fn = binary_focal_crossentropy
     couples = "none"
+    widens = True
     domain = "binary"
     apply_class_balancing: bool = static(default=False)
     alpha: Hyper = leaf(default=0.25, interval="[0, 1]")

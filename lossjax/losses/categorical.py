@@ -5,11 +5,12 @@ import warnings
 
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
 from lossjax.math.elementwise import (
     EPSILON,
+    guarded,
     log1p,
     pick,
     power,
@@ -26,7 +27,7 @@ from lossjax.math.entropy import (
     smoothed,
     smoothing_amount,
 )
-from lossjax.math.fusion import settle
+from lossjax.math.fusion import looped, settle
 from lossjax.math.softmax import label_cross_entropy, sum_over_log_softmax, sum_over_shares
 
 __all__ = [
@@ -83,7 +84,7 @@ def categorical_crossentropy(
 def _cross_entropy(
     is_log: bool, classes: int, q: Array, t: Array, smoothing: Array | None
 ) -> Array:
-    return smoothed(t, smoothing, classes) * surprise(q if is_log else jnp.log(q))
+    return smoothed(t, smoothing, classes) * (surprise(q) if is_log else -jnp.log(q))
 
 
 def _warn_of_one_class(where: str, p: Array) -> None:
@@ -161,7 +162,7 @@ def _focal(
     smoothing: Array | None,
 ) -> Array:
     entropy = _focal_entropy(is_log, n, q, gamma)
-    return xmuly(alpha * smoothed(t, smoothing, classes), entropy)
+    return looped(xmuly(alpha * smoothed(t, smoothing, classes), entropy))
 
 
 def _focal_entropy(is_log: bool, n: float, q: Array, gamma: Array) -> Array:
@@ -214,16 +215,14 @@ def sparse_categorical_crossentropy(
     where = "sparse_categorical_crossentropy"
     labels, p, valid = _labelled(where, y_true, y_pred, ignore_class, axis)
     if from_logits:
-        values = label_cross_entropy(labels, p, axis)
-    else:
-        values = -jnp.log(_label_share(labels, p, axis))
-    return jnp.where(valid, values, 0)
+        return label_cross_entropy(labels, p, axis)
+    return jnp.where(valid, -jnp.log(_label_share(labels, p, valid, axis)), 0)
 
 
 def _labelled(
     where: str, y_true: Input, y_pred: Input, ignore_class: Ignored, axis: int
 ) -> tuple[Array, Array, Array]:
-    """Labels and predictions as arrays, and which of the labels are of a class that counts."""
+    """Labels, -1 where they are of no class that counts, predictions, and which do count."""
     p = check.prediction(where, y_pred)
     check.class_axis(where, p, axis)
     labels = check.aligned_labels(where, y_true, p, axis)
@@ -231,10 +230,11 @@ def _labelled(
     valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
         valid &= ~check.is_among(labels, ignore_class)
-    return labels, reduce.guarded(p, jnp.expand_dims(valid, axis)), valid
+    return jnp.where(valid, labels, -1), p, valid
 
 
-def _label_share(labels: Array, p: Array, axis: int) -> Array:
+def _label_share(labels: Array, p: Array, valid: Array, axis: int) -> Array:
+    p = guarded(p, jnp.expand_dims(valid, axis))
     picked, _ = pick(p, labels, axis)
     return _clipped_share(picked, jnp.sum(p, axis))
 
@@ -286,7 +286,10 @@ def sparse_categorical_focal_crossentropy(
     check.within(where, "gamma", gamma, "[0, inf)")
     labels, p, valid = _labelled(where, y_true, y_pred, ignore_class, axis)
     weight = check.of_classes(where, "alpha", alpha, p.shape[axis], p.dtype)
-    q = -label_cross_entropy(labels, p, axis) if from_logits else _label_share(labels, p, axis)
+    if from_logits:
+        q = -label_cross_entropy(labels, p, axis)
+    else:
+        q = _label_share(labels, p, valid, axis)
     gamma, n = jnp.asarray(gamma, p.dtype), known_exponent(gamma)
     values = xmuly(weight_of(labels, weight), _focal_entropy(bool(from_logits), n, q, gamma))
     return jnp.where(valid, settle(values), 0)
@@ -328,7 +331,7 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     labels = check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, p.dtype)
     picked, exists = pick(p, labels, -1)
-    picked = reduce.guarded(picked, exists)
+    picked = guarded(picked, exists)
     return jnp.where(exists, box_cox(picked, q), 1 / q)
 
 

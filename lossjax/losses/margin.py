@@ -5,10 +5,19 @@ from collections.abc import Callable
 from jax import lax
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import Array, Hyper, Input
-from lossjax.math.elementwise import finite, floored, huber_curve, mean, pick, weight_of, xmuly
+from lossjax.math.elementwise import (
+    finite,
+    floored,
+    guarded,
+    huber_curve,
+    mean,
+    pick,
+    weight_of,
+    xmuly,
+)
 from lossjax.math.entropy import binary_cross_entropy
 from lossjax.math.fusion import at_least, bounded, elementwise, partials, settle, step
 
@@ -191,7 +200,7 @@ def multi_margin(
     labels = check.aligned_labels(where, y_true, z, -1)
     weight = check.of_classes(where, "class_weight", class_weight, z.shape[-1], z.dtype)
     picked, exists = pick(z, labels, -1)
-    z, margin = reduce.guarded(z, exists[..., None]), jnp.asarray(margin, z.dtype)
+    z, margin = guarded(z, exists[..., None]), jnp.asarray(margin, z.dtype)
     total = jnp.sum(_excess(power, z, picked[..., None], margin), -1)
     # The term of y itself, which the sum has to the last digit: no mask is needed.
     rivals = total - floored(0.0, margin) ** power

@@ -7,18 +7,20 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import Array, Hyper, Input
-from lossjax.math import robust
+from lossjax.math import general, robust
 from lossjax.math.elementwise import mean
 from lossjax.math.fusion import elementwise
 
 __all__ = [
     "Cauchy",
     "GemanMcClure",
+    "GeneralRobust",
     "PseudoHuber",
     "Tukey",
     "Welsch",
     "cauchy",
     "geman_mcclure",
+    "general_robust",
     "pseudo_huber",
     "tukey",
     "welsch",
@@ -172,3 +174,50 @@ class Tukey(Loss):
     couples = "none"
     aliases = ("biweight",)
     cutoff: Hyper = leaf(default=4.685, interval="(0, inf)", kw_only=True)
+
+
+def general_robust(
+    y_true: Input,
+    y_pred: Input,
+    *,
+    shape: Hyper = 1.0,
+    scale: Hyper = 1.0,
+    likelihood: bool = False,
+) -> Array:
+    """mean(b / shape ((1 + x²/b)^(shape/2) - 1)), b = |shape - 2|, x = (y_pred - y_true) / scale.
+
+    Use: one number from least squares to outliers that are given up, to be annealed, searched for
+    or learned. `shape` is 2 for x²/2, 1 for √(1 + x²) - 1, 0 for `cauchy`, -2 for `geman_mcclure`,
+    -inf for `welsch`, inf for exp(x²/2) - 1; these and what is near them are exact. To learn
+    `shape` or `scale` take likelihood=True: without it a lower shape is always cheaper.
+
+    likelihood=True adds log scale + log Z(shape), Z = ∫ exp(-ρ) dx: the negative log density of
+    the error, for a `shape` ≥ 0; below there is none, and the loss is infinite.
+    `shape` is in [-inf, inf], `scale` > 0 has the unit of `y_true`; one number or one a column.
+    Shapes: (..., d) for both, ranks aligned; values (...). The derivative is
+    x (1 + x²/b)^(shape/2 - 1) / scale. That by `shape` is infinite at the shape 2, where it is
+    taken beside it, with b the distance of 2 to the next number.
+    Raises ValueError for a scale ≤ 0 or infinite, for a shape below 0 with likelihood=True and for
+    shapes that do not fit.
+    Source: Barron (2019), arXiv:1701.03077, eq. 13 and 16.
+
+    >>> print(general_robust([[0.0]], [[2.0]], shape=-2.0))
+    [1.]
+    """
+    y_true, y_pred = check.pair("general_robust", y_true, y_pred, align=True)
+    check.within("general_robust", "shape", shape, "[0, inf]" if likelihood else "[-inf, inf]")
+    check.within("general_robust", "scale", scale, "(0, inf)")
+    shape, scale = (jnp.asarray(x, y_pred.dtype) for x in (shape, scale))
+    values = _of_error(general.general_curve, y_true, y_pred, shape, scale)
+    if likelihood:
+        values += jnp.log(scale) + general.log_partition(shape)
+    return mean(values, -1)
+
+
+class GeneralRobust(Loss):
+    fn = general_robust
+    couples = "none"
+    aliases = ("barron",)
+    shape: Hyper = leaf(default=1.0, interval="[-inf, inf]", kw_only=True)
+    scale: Hyper = leaf(default=1.0, interval="(0, inf)", kw_only=True)
+    likelihood: bool = static(default=False, kw_only=True)

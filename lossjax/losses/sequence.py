@@ -5,11 +5,12 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from lossjax.core import check, reduce
+from lossjax.core import check
 from lossjax.core.loss import Loss
 from lossjax.core.reduce import Inputs
 from lossjax.core.types import Array, Input
 from lossjax.math import softmax
+from lossjax.math.elementwise import guarded
 
 __all__ = ["CTC", "ctc"]
 
@@ -60,7 +61,7 @@ def ctc(
         )
     counts = _steps(y_pred.shape[:2], logit_length, where)
     if counts is not None:
-        y_pred = reduce.guarded(y_pred, counts[..., None])
+        y_pred = guarded(y_pred, counts[..., None])
     if label_length is None:
         length = jnp.sum(labels != _BLANK, -1)
     else:

@@ -93,7 +93,10 @@ def _closer(a: Array, b: Array) -> Array:
     """∂/∂b of `disparity`: 0 where the signs differ, and the middle at b = 0."""
     size = absolute(a) + absolute(b)
     same = 1 + jnp.sign(a) * jnp.sign(b)
-    return quotient(quotient(absolute(a), size), size) * jnp.sign(b - a) * same
+    # XLA makes a / size² of two quotients, and the square may be 0.
+    return (
+        quotient(absolute(a), size) * quotient(jnp.ones_like(size), size) * jnp.sign(b - a) * same
+    )
 
 
 @partials(

@@ -16,6 +16,7 @@ from lossjax.math.fusion import (
     at_most,
     between,
     bounded,
+    derivative,
     is_small,
     largest,
     looped,
@@ -43,6 +44,18 @@ def finite(x: Array) -> Array:
     return jnp.clip(x, -big, big)
 
 
+@jax.custom_jvp
+def guarded(x: Array, alive: Array) -> Array:
+    """`x` itself, without derivative in entries that count for nothing, whatever they hold.
+
+    Free where values depend on their own sample alone.
+    """
+    return x
+
+
+guarded.defjvp(lambda args, tangents: (args[0], jnp.where(args[1], tangents[0], 0)))
+
+
 @partials(lambda dx, _, x, y: dx * finite(y), lambda dy, _, x, y: dy * x)
 def xmuly(x: Array, y: Array) -> Array:
     """x * y with 0 * inf = 0: a class of weight 0 adds nothing, however impossible it is.
@@ -64,20 +77,30 @@ def absolute(x: Array) -> Array:
     return jnp.abs(x)
 
 
-# At a bound the derivative is the middle of both sides. That of jnp.maximum divides for it.
-@partials(lambda dx, _, low, x: dx * (jnp.sign(x - low) + 1) / 2, static=1)
+def _above(low: float, x: Array) -> Array:
+    """The derivative of a floor: at it the middle of both sides, NaN for NaN."""
+    return jnp.where(x > low, 1.0, jnp.where(x < low, 0.0, 0.5 + 0 * x))
+
+
+def _between(low: float, high: float, x: Array) -> Array:
+    """The derivative of a clip: at a bound the middle of both sides."""
+    at_bound = (x == low) | (x == high)
+    return jnp.where((x > low) & (x < high), 1.0, jnp.where(at_bound, 0.5, 0.0))
+
+
+@partials(lambda dx, _, low, x: dx * _above(low, x), static=1)
 def floored(low: float, x: Array) -> Array:
     """max(low, x)."""
     return at_least(low, x)
 
 
-@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - x)) / 2)
+@partials(lambda dx, _, x: dx * _between(EPSILON, 1.0, x))
 def share(x: Array) -> Array:
     """x clipped to [EPSILON, 1]."""
     return between(EPSILON, 1.0, x)
 
 
-@partials(lambda dx, _, x: dx * (jnp.sign(x - EPSILON) + jnp.sign(1 - EPSILON - x)) / 2)
+@partials(lambda dx, _, x: dx * _between(EPSILON, 1 - EPSILON, x))
 def probability(x: Array) -> Array:
     """x clipped to [EPSILON, 1 - EPSILON]."""
     return between(EPSILON, 1 - EPSILON, x)
@@ -114,18 +137,18 @@ def _where_any(out: Array, total: Array) -> Array:
 
 @partials(lambda dx, _, x: dx / (1 + x))
 def log1p_in_loop(x: Array) -> Array:
-    """log(1 + x) for x > -1: log1p takes longer in the loops of derivatives, and errs more.
+    """log(1 + x) for -1 < x < inf: log1p takes longer in the loops of derivatives, and errs more.
 
     Source: Kahan (1979), Implementation of algorithms; Goldberg (1991), theorem 4.
     """
     one = opaque(1.0, x)  # XLA would make x of (1 + x) - 1
     y = one + x
-    big = largest(x)
-    return jnp.log(y) + (jnp.minimum(x, big) - (jnp.minimum(y, big) - one)) / y
+    return jnp.log(y) + (x - (y - one)) / y
 
 
 @jax.custom_jvp
 def log1p(x: Array) -> Array:
+    """log(1 + x) for -1 < x < inf."""
     return log1p_in_loop(x) if is_small(x) else jnp.log1p(x)
 
 
@@ -148,10 +171,25 @@ def finite_exp(x: Array) -> Array:
     return jnp.exp(at_most(0.99 * math.log(largest(x)), x))
 
 
+@jax.custom_jvp
+def logistic(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    return lax.logistic(x)
+
+
+# That of jax.nn.sigmoid has 1 - its value in it, without digits where x is large.
+logistic.defjvps(lambda dx, out, x: dx * out * logistic(-x))
+
+
 # The derivative of jnp.expm1 is its value + 1, which has no digits of exp(x) far below 0.
 @partials(lambda dx, _, x: dx * jnp.exp(x))
 def expm1(x: Array) -> Array:
     return jnp.expm1(x)
+
+
+def _powers(x: Array) -> int:
+    """Of |x| < 1/2, that the series of exp needs."""
+    return 9 if jnp.finfo(x.dtype).bits <= 32 else 15
 
 
 @partials(lambda dx, _, x: dx * expm1(x))
@@ -159,9 +197,28 @@ def exp_beyond_line(x: Array) -> Array:
     """exp(x) - 1 - x, exact near 0, where it is x² / 2."""
     is_near = jnp.abs(x) < 0.5
     near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
-    for k in range(9 if jnp.finfo(x.dtype).bits <= 32 else 15, 2, -1):
+    for k in range(_powers(x), 2, -1):
         total = (total + 1) * near / k
     return jnp.where(is_near, 0.5 * near * near * (total + 1), jnp.expm1(x) - x)
+
+
+def _mean_of_exp(x: Array) -> Array:
+    """(exp(x) - 1) / x, also at 0."""
+    is_near = jnp.abs(x) < 0.5
+    near, total = jnp.where(is_near, x, 0), jnp.zeros_like(x)
+    for k in range(_powers(x), 1, -1):
+        total = (total + 1) * near / k
+    far = jnp.where(is_near, 1, x)
+    return jnp.where(is_near, total + 1, expm1(far) / far)
+
+
+@partials(
+    lambda dp, _, p, log_x: dp * log_x * log_x * derivative(_mean_of_exp, (p * log_x,)),
+    lambda dl, _, p, log_x: dl * finite_exp(p * log_x),
+)
+def box_cox(p: Array, log_x: Array) -> Array:
+    """(x^p - 1) / p, and log x for p = 0."""
+    return log_x * _mean_of_exp(p * log_x)
 
 
 @partials(
@@ -209,8 +266,9 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
-    size = log1p_in_loop(jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b))))
-    return jnp.where(a < b, -size, size)
+    size = jnp.abs(a - b) * (1 / (1 + jnp.minimum(a, b)))
+    log = jnp.where(jnp.isinf(size), size, log1p_in_loop(size))
+    return jnp.where(a < b, -log, log)
 
 
 @partials(

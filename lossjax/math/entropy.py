@@ -9,8 +9,8 @@ import jax
 from jax import numpy as jnp
 
 from lossjax.core.types import Array, Hyper
-from lossjax.math.elementwise import EPSILON, finite, log1p, log1p_in_loop, power
-from lossjax.math.fusion import at_least, at_most, bounded, largest, partials
+from lossjax.math.elementwise import EPSILON, finite, log1p, log1p_in_loop, power, probability
+from lossjax.math.fusion import at_least, at_most, bounded, is_small, largest, partials
 
 
 def smoothing_amount(label_smoothing: Hyper, dtype: jnp.dtype) -> Array | None:
@@ -52,6 +52,16 @@ def sigmoids(z: Array) -> tuple[Array, Array]:
     return jnp.where(z > 0, near, e * near), jnp.where(z > 0, e * near, near)
 
 
+def _sigmoid_slope(z: Array) -> Array:
+    return sigmoid(z) * sigmoid(-z)
+
+
+@partials(lambda dz, _, z: dz * _sigmoid_slope(z))
+def sigmoid(z: Array) -> Array:
+    """σ(z) with a slope that has all digits where σ(z) is nearly 1."""
+    return jax.nn.sigmoid(z)
+
+
 def _by_logit(t: Array, u: Array, z: Array) -> Array:
     # σ(z) - t would round to 0 as soon as σ(z) rounds to t = 1.
     p, not_p = sigmoids(z)
@@ -87,6 +97,30 @@ def weighted_cross_entropy(t: Array, u: Array, z: Array) -> Array:
     x = bounded(z)
     tail = (t + u) * log1p_in_loop(jnp.exp(_negative_size(z)))
     return u * at_least(0.0, x) - t * at_most(0.0, x) + tail
+
+
+@partials(
+    lambda dt, _, t, u, p: -dt / p,
+    lambda du, _, t, u, p: du / (1 - p),
+    lambda dp, _, t, u, p: dp * (t / p / p + u / (1 - p) / (1 - p)),
+)
+def _by_probability(t: Array, u: Array, p: Array) -> Array:
+    # u / (1 - p) - t / p with one division; differentiated as it is, it would lose its digits.
+    return (u * p - t * (1 - p)) / (p * (1 - p))
+
+
+@partials(
+    lambda dt, _, t, u, p: -dt * jnp.log(p),
+    lambda du, _, t, u, p: -du * log1p(-p),
+    lambda dp, _, t, u, p: dp * _by_probability(t, u, p),
+)
+def _of_probability(t: Array, u: Array, p: Array) -> Array:
+    return -(t * jnp.log(p) + u * log1p(-p))
+
+
+def probability_entropy(t: Array, u: Array, p: Array) -> Array:
+    """-t log p - u log(1 - p), with p clipped."""
+    return _of_probability(t, u, probability(p))
 
 
 def _wrongness(t: Array, u: Array, z: Array) -> tuple[Array, Array, Array, Array]:
@@ -127,8 +161,12 @@ def binary_focal(n: float, t: Array, u: Array, z: Array, gamma: Array) -> Array:
 
     1 - p_t is a sum of two terms ≥ 0, so that it keeps its digits where p_t rounds to 1.
     """
-    wrongness = t * jax.nn.sigmoid(-z) + u * jax.nn.sigmoid(z)
-    return power(wrongness, n or gamma) * binary_cross_entropy(t, u, z)
+    if is_small(t, z):  # the steps of the derivative, which are made once
+        _, _, wrongness, entropy = _wrongness(t, u, z)
+    else:
+        wrongness = t * jax.nn.sigmoid(-z) + u * jax.nn.sigmoid(z)
+        entropy = binary_cross_entropy(t, u, z)
+    return power(wrongness, n or gamma) * entropy
 
 
 def _focal_by_log_q(log_q: Array, gamma: Hyper) -> Array:

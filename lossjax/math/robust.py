@@ -49,7 +49,7 @@ def _decay_rule(dx: Array, _: Array, x: Array) -> Array:
 def decay(x: Array) -> Array:
     """1 / (1 + x²)."""
     large, rest = _parts(x)
-    return 1 / large / (large * (1 + rest))
+    return 1 / large * (1 / (large * (1 + rest)))
 
 
 def _pull_rule(dx: Array, _: Array, x: Array) -> Array:
@@ -60,7 +60,8 @@ def _pull_rule(dx: Array, _: Array, x: Array) -> Array:
 def pull(x: Array) -> Array:
     """x / (1 + x²)."""
     large, rest = _parts(x)
-    return jnp.clip(x, -_FAR, _FAR) / large / (large * (1 + rest))
+    # Of two quotients XLA makes one, by M², which overflows.
+    return jnp.clip(x, -_FAR, _FAR) / large * (1 / (large * (1 + rest)))
 
 
 def _of_ratio(slope: Callable[[Array], Array]) -> Callable[..., Callable[[Array, Array], Array]]:

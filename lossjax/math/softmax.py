@@ -14,7 +14,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from lossjax.core.types import Array, Axis
-from lossjax.math.elementwise import finite, pick, probability
+from lossjax.math.elementwise import finite, guarded, pick, probability
 from lossjax.math.fusion import (
     Again,
     added,
@@ -39,9 +39,12 @@ Terms = Callable[..., Array]  # of one entry, from the entries of all arguments
 # --- softmax ------------------------------------------------------------------------------------
 
 
+@partials(lambda dz, *_: dz, lambda dm, *_: -dm)
 def _below(z: Array, m: Array) -> Array:
-    """z - m for the maximum m, with ±inf as the largest number: an infinite logit has won."""
-    return bounded(z) - m
+    """z - m for the maximum m; 0 where both are the same infinity: it has won, or all have lost."""
+    if is_small(z):
+        return jnp.where(z == m, 0, z - bounded(m))
+    return bounded(z) - bounded(m)
 
 
 def _exp_sum(z: Array, axis: Axis) -> Rows:
@@ -49,17 +52,20 @@ def _exp_sum(z: Array, axis: Axis) -> Rows:
 
     They are kept apart: their rounded sum loses digits. The maximum alone has no derivative.
     """
-    m = bounded(lax.stop_gradient(jnp.max(z, axis, keepdims=True, initial=-jnp.inf)))
+    m = lax.stop_gradient(jnp.max(z, axis, keepdims=True, initial=-jnp.inf))
     return m, _log_sum(axis, z, m)
 
 
 @partials(
-    lambda dz, out, axis, z, m: jnp.sum(jnp.exp(_below(z, m) - out) * dz, axis, keepdims=True),
+    lambda dz, out, axis, z, m: jnp.sum(_share(z, m, out) * dz, axis, keepdims=True),
     lambda dm, *_: -dm,
     static=1,
 )
 def _log_sum(axis: Axis, z: Array, m: Array) -> Array:
-    total = jnp.sum(looped(jnp.exp(at_most(largest(z), z) - m)), axis, keepdims=True)
+    if is_small(z):
+        return jnp.log(jnp.sum(jnp.exp(_below(z, m)), axis, keepdims=True))
+    below = at_most(largest(z), z) - bounded(m)
+    total = jnp.sum(looped(jnp.exp(below)), axis, keepdims=True)
     return jnp.log(jnp.where(total == 0, z.size / max(1, total.size), total))  # all are -inf
 
 
@@ -67,8 +73,31 @@ def _log_softmax(z: Array, m: Array, log_sum: Array) -> Array:
     return _below(z, m) - log_sum
 
 
+def _share(z: Array, m: Array, log_sum: Array) -> Array:
+    """softmax(z); where it is small, of the exponential of which the sum is made."""
+    if is_small(z):
+        return jnp.exp(_below(z, m)) * jnp.exp(-log_sum)
+    return jnp.exp(_log_softmax(z, m, log_sum))
+
+
 def log_softmax(z: Array, axis: Axis) -> Array:
     return _log_softmax(z, *_exp_sum(z, axis))
+
+
+def one_hot(labels: Array, z: Array) -> Array:
+    """Targets for the logits z; all 0 for a label out of range."""
+    return (labels[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
+
+
+def below_largest(z: Array) -> Array:
+    """z less the largest of its row, with ±inf as the largest number: an infinite score has won."""
+    top = lax.stop_gradient(jnp.max(z, -1, keepdims=True, initial=-jnp.inf))
+    return bounded(bounded(z) - bounded(top))
+
+
+def log_sum_exp(z: Array, axis: int) -> Array:
+    m, log_sum = _exp_sum(z, axis)
+    return jnp.squeeze(m + log_sum, axis)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -92,14 +121,14 @@ def _sum_over_log_softmax_jvp(
         return derivative(h, (_log_softmax(z, m, log_sum), *others), i)
 
     def summed(*args: Array) -> Array:
-        return looped(slope(0, *args))
+        return slope(0, *args)
 
     start = again(*args)
     fresh, lifted = start.arrays, start.lifted
     terms = []
     if is_live(dz):
         total = lifted(_total(summed, axis, *args))
-        share = jnp.exp(_log_softmax(*fresh[:3]))
+        share = _share(*fresh[:3])
         terms.append(lifted(dz) * (slope(0, *fresh) - total * share))
     terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
     return out, _tangent(terms, axis, z, out, start)
@@ -110,20 +139,30 @@ sum_over_log_softmax.defjvp(_sum_over_log_softmax_jvp, symbolic_zeros=True)
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
-    """-log softmax(z) at integer labels, without a one-hot; 0 for a label out of range."""
+    """-log softmax(z) at integer labels, without a one-hot.
+
+    0, with derivative 0, for a label out of range, whatever its row holds.
+    """
     m, log_sum = (jnp.squeeze(row, axis) for row in _exp_sum(z, axis))
-    picked, valid = pick(z, labels, axis)
-    return settle(jnp.where(valid, log_sum - _below(picked, m), 0))
+    picked, exists = pick(z, labels, axis)
+    return settle(jnp.where(exists, log_sum - (bounded(picked) - bounded(m)), 0))
 
 
 @label_cross_entropy.defjvp
 def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, z), (_, dz) = primals, tangents
+    out = label_cross_entropy(labels, z, axis)
+    exists = (labels >= 0) & (labels < z.shape[axis])
+    row = jnp.expand_dims(exists, axis)
+    z = guarded(z, row)
     start = again(z, *_exp_sum(z, axis))
-    share = jnp.exp(_log_softmax(*start.arrays))
+    share = jnp.where(start.lifted(row), _share(*start.arrays), 0)
+    if is_small(z):  # to scatter takes longer
+        classes = lax.broadcasted_iota(labels.dtype, z.shape, axis % z.ndim)
+        share = jnp.where(classes == jnp.expand_dims(labels, axis), share - 1, share)
+        return out, jnp.sum(share * dz, axis)
     spread = jnp.sum(share * start.lifted(dz), start.moved(axis, z.ndim)).reshape(labels.shape)
-    picked, valid = pick(dz, labels, axis)
-    return label_cross_entropy(labels, z, axis), jnp.where(valid, spread - picked, 0)
+    return out, jnp.where(exists, spread - pick(dz, labels, axis)[0], 0)
 
 
 # --- shares of a sum ----------------------------------------------------------------------------
@@ -145,7 +184,7 @@ def sum_over_shares(h: Terms, axis: Axis, p: Array, *others: Array) -> Array:
     """Σ h(q, *others) over `axis`, with q = p / Σp clipped as a probability, h elementwise."""
 
     def term(p: Array, inverse: Array, *others: Array) -> Array:
-        return looped(h(probability(p * inverse), *others))
+        return h(probability(p * inverse), *others)
 
     return _sum(term, axis, p, *_inverse_sum(p, axis), *others)
 
@@ -160,7 +199,7 @@ def _sum_over_shares_jvp(h: Terms, axis: Axis, primals: Any, tangents: Any) -> t
 
     def summed(p: Array, inverse: Array, *others: Array) -> Array:
         inside = _inside(p * inverse)
-        return looped(slope(0, p, inverse, *others) * inside * (p * inverse))
+        return slope(0, p, inverse, *others) * inside * (p * inverse)
 
     start = again(*args)
     fresh, lifted = start.arrays, start.lifted

@@ -1,12 +1,13 @@
 """`python -m bench devices`: what is compiled in the other process, and how it is shown."""
 
+import dataclasses
 import os
 
 import pytest
 
 from bench import ahead, record, tables
 from bench.__main__ import main
-from bench.cases import Case
+from bench.cases import Case, LinearCase
 from bench.record import Record, Row
 from lossjax import devices, losses
 from lossjax.devices import TARGETS
@@ -19,7 +20,7 @@ def test_a_row_of_what_a_target_costs():
     values = ahead.answer(ahead.Job("cpu", CASE, "lossjax"))
     assert values["floor_bytes"] == 3 * 4 * 8 * 128 + 4  # inputs, gradient and loss
     assert values["bytes"] >= values["floor_bytes"]
-    assert {"temp_bytes", "kernels", "flops"} <= set(values)
+    assert {"temp_bytes", "kernels", "rounds", "flops"} <= set(values)
     pairs = ahead.answer(ahead.Job("cpu", Case(losses.Circle(), (8, 4)), "lossjax"))
     assert "floor_bytes" not in pairs
 
@@ -69,6 +70,32 @@ def test_the_command(tmp_path, capsys):
     assert "not measurements" in capsys.readouterr().out
 
 
+COMMON = {
+    "argv": [], "started": "", "seconds": 1.0, "versions": {}, "commit": None, "dirty": False,
+    "flags": {}, "device": {"kind": "cpu", "cores": 2, "cpu": ""},
+}  # fmt: skip
+
+
+def shown(capsys, rows, **missing):
+    tables.show(Record(command="devices", rows=rows, missing=missing, **COMMON))
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_arithmetic_of_a_vocabulary(capsys):
+    case = LinearCase(losses.LinearCrossEntropy(), (8192, 1024), "bfloat16", features=64)
+    assert case.structs()[1][1].shape == (64, 1024)
+    values = {"bytes": 16.38e9, "flops": 985e9, "rounds": 3, "estimated_seconds": 25e-3}
+    values |= {"temp_bytes": 4096, "kernels": 9}
+    row = Row(*case.key, "lossjax", "tpu v5e", values)
+    other = dataclasses.replace(row, implementation="optax", values={"error": "no such thing"})
+    lines = shown(capsys, [row, other])
+    title = "products of matrices: estimates by XLA's compiler, not measurements"
+    assert f"{title}; no weights, 8192 × 1024, bfloat16" in " ".join(lines)
+    told = "tpu v5e LinearCrossEntropy(), D=64"
+    assert f"{told} lossjax 3 9.85e+11 16.4 GB 5 ms 20 ms 25 ms 1.25" in lines
+    assert f"{told} optax - - - - - - -" in lines
+
+
 def test_the_table(capsys):
     def row(implementation, target="h100", shape=(8, 128), **values):
         return Row("Huber()", "none", shape, "float32", implementation, target, values)
@@ -80,11 +107,7 @@ def test_the_table(capsys):
         row("lossjax", shape=(4, 4), bytes=120, temp_bytes=0, kernels=12),
         row("lossjax", "tpu v5e", error="no such thing"),
     ]
-    common = {"argv": [], "started": "", "seconds": 1.0, "versions": {}}
-    common |= {"device": {"kind": "cpu", "cores": 2, "cpu": ""}}
-    common |= {"commit": None, "dirty": False, "flags": {}, "missing": {"a100": "not installed"}}
-    tables.show(Record(command="devices", rows=rows, **common))
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    lines = shown(capsys, rows, a100="not installed")
     title = "h100: estimates by XLA's compiler, not measurements; no weights, float32"
     assert title in " ".join(lines)  # a narrow table breaks it
     assert "Huber 8 × 128 1.00 100 % 3 2 µs 2.50 100 % 3 2 µs" in lines

@@ -1,7 +1,7 @@
 """Freeze what other libraries answer: value and gradient of each `elsewhere` of the rows.
 
-    pip install torch torchvision kornia monai segmentation-models-pytorch timm entmax optax \
-        scipy statsmodels scikit-learn lifelines
+    pip install torch torchvision kornia monai segmentation-models-pytorch timm entmax \
+        coral-pytorch optax scipy statsmodels scikit-learn lifelines
     PYTHONPATH=.:tests python tests/elsewhere/generate.py [Huber ...]
 
 It writes a JSON file a family beside itself, of all rows or of those of the losses named. Calls of
@@ -9,6 +9,7 @@ libraries that are not installed keep what was recorded. Reading the files needs
 """
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -34,7 +35,7 @@ ALIASES = {
     "stats": "scipy.stats",
 }
 OF_TORCH = ("torch", "torchvision", "kornia", "monai", "segmentation-models-pytorch", "timm")
-OF_TORCH += ("entmax",)
+OF_TORCH += ("entmax", "coral-pytorch")
 OF_JAX = ("optax", "jax")
 
 
@@ -120,7 +121,8 @@ def answer(peer: Elsewhere, y_true: Any, y_pred: Any) -> tuple[float, list[Any] 
             lambda p: evaluate(peer.call, jax.tree.map(jnp.asarray, y_true), p)
         )(jax.tree.map(jnp.asarray, y_pred))
         return float(value), leaves(gradient)
-    return float(evaluate(peer.call, y_true, y_pred)), None
+    slope = leaves(evaluate(peer.gradient, y_true, y_pred)) if peer.gradient else None
+    return float(evaluate(peer.call, y_true, y_pred)), slope
 
 
 def evaluate(call: str, y_true: Any, y_pred: Any) -> Any:
@@ -144,13 +146,13 @@ def imported(name: str) -> Any:
         return None
 
 
+@functools.cache
 def without_operators() -> None:
     """Lets a torchvision for GPUs load beside a torch without: its losses are all Python."""
     import torch
 
-    if "torchvision" not in sys.modules:
-        for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
+    for name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
 
 
 if __name__ == "__main__":

@@ -352,7 +352,7 @@ def within_and_outside(interval):
     """Numbers in it, its ends where they belong to it, and numbers that are not."""
     low, high = (max(-1e9, min(float(end), 1e9)) for end in interval[1:-1].split(","))
     inside = [low + 0.5 * min(high - low, 1), low / 2 + high / 2]
-    outside = [np.nan, -np.inf]
+    outside = [np.nan] if interval.startswith("[-inf") else [np.nan, -np.inf]
     for end, beyond, belongs in ((low, -1, interval[0] == "["), (high, 1, interval[-1] == "]")):
         if abs(end) == 1e9:
             (inside if belongs else outside).append(np.copysign(np.inf, end))

@@ -31,7 +31,6 @@ SHAPES_OF = {
 CLASSES = ("class", "score", "distribution")  # of which there are several
 CUTS = (np.s_[:1], 0, np.s_[..., :1])  # of the input that is broadcast to the other
 AXES = (-1, 0, None, (0, -1))
-EQUAL_SHAPES = ("BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy")
 
 variants = pytest.mark.parametrize(("case", "config"), DEEP_VARIANTS, ids=variant_id)
 draws = pytest.mark.parametrize("draw", range(DRAWS))
@@ -41,7 +40,7 @@ def drawn(case, config, draw):
     """A loss, y_true, y_pred, weights and a mask; the first draw is an ordinary one."""
     seed = zlib.crc32(str((case.loss.__name__, config)).encode())
     rng = np.random.default_rng([seed, draw])
-    domain = case.domain
+    domain = case.domain.removesuffix(" logits")
     shapes = SHAPES_OF.get(domain, SHAPES[:5] if domain in CLASSES else SHAPES)
     of_images = "class_axis" in case.loss.__dataclass_fields__
     shapes = IMAGES if of_images else shapes
@@ -56,8 +55,8 @@ def drawn(case, config, draw):
     p = p.astype(np.float64)
     if domain not in SHAPES_OF:
         t = 0.9 * t.astype(np.float64) + 0.04  # away from ties
-        is_equal = of_images or case.loss.__name__ in EQUAL_SHAPES
-        if draw and p.ndim > 1 and p.size and not is_equal:
+        is_cut = not of_images and broadcasts(case.loss(**config), t, p)
+        if draw and p.ndim > 1 and p.size and is_cut:
             index = CUTS[rng.integers(2 if domain in CLASSES else 3)]
             t, p = (t[index], p) if rng.integers(2) else (t, p[index])
             if t.ndim != p.ndim and "axis" in options:
@@ -74,6 +73,14 @@ def drawn(case, config, draw):
         of = choices[rng.integers(len(choices))] if weight is None else weight.shape
         mask = thinned(rng, np.ones(of)) > 0
     return loss, t, p, weight, mask
+
+
+def broadcasts(loss, t, p):
+    """Whether it takes inputs of which one is broadcast to the other."""
+    try:
+        return bool(jax.eval_shape(loss, t[:1], np.concatenate([p, p])))
+    except ValueError:
+        return False
 
 
 def thinned(rng, x):

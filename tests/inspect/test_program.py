@@ -201,3 +201,54 @@ def test_the_dearer_branch_counts_and_a_scatter_combines():
     large = 64 + 4 * 32  # exponential; sort of two, into two
     scatter = 8 + 8 + 8 + 8  # indices, updates, the elements read and written
     assert program.bytes_moved() == large + scatter
+
+
+# As a CPU and a GPU print it, as a TPU does, and as cuBLAS is called; all in a loop of two rounds.
+PRODUCTS = {
+    "dot": "dot(%a, %b), lhs_batch_dims={0}, lhs_contracting_dims={2}, rhs_batch_dims={0}",
+    "convolution": "convolution(%a, %b), dim_labels=0bf_0io->0bf",
+    "cuBLAS": 'custom-call(%a, %b), custom_call_target="__cublas$gemm", backend_config={"dimension'
+    's":{"lhs_contracting_dimensions":["2"],"rhs_contracting_dimensions":["1"]}}',
+    "unknown": 'custom-call(%a, %b), custom_call_target="__onednn$matmul"',
+}
+OF_PRODUCTS = """
+%fused (a: f32[1,64,128], b: f32[1,128,32]) -> f32[1,64,32] {
+  %a = f32[1,64,128]{2,1,0} parameter(0)
+  %b = f32[1,128,32]{2,1,0} parameter(1)
+  %product = f32[1,64,32]{2,1,0} PRODUCT
+  ROOT %negate = f32[1,64,32]{2,1,0} negate(%product)
+}
+
+%body (arg: (s32[], f32[1,64,128], f32[1,128,32])) -> (s32[], f32[1,64,128], f32[1,128,32]) {
+  %arg = (s32[], f32[1,64,128]{2,1,0}, f32[1,128,32]{2,1,0}) parameter(0)
+  %i = s32[] get-tuple-element(%arg), index=0
+  %x = f32[1,64,128]{2,1,0} get-tuple-element(%arg), index=1
+  %y = f32[1,128,32]{2,1,0} get-tuple-element(%arg), index=2
+  %fusion = f32[1,64,32]{2,1,0} fusion(%x, %y), kind=kOutput, calls=%fused
+  ROOT %next = (s32[], f32[1,64,128]{2,1,0}, f32[1,128,32]{2,1,0}) tuple(%i, %x, %y)
+}
+
+%condition (arg.1: (s32[], f32[1,64,128], f32[1,128,32])) -> pred[] {
+  %arg.1 = (s32[], f32[1,64,128]{2,1,0}, f32[1,128,32]{2,1,0}) parameter(0)
+  ROOT %true = pred[] constant(true)
+}
+
+ENTRY %main (t: (s32[], f32[1,64,128], f32[1,128,32])) -> f32[1,64,128] {
+  %t = (s32[], f32[1,64,128]{2,1,0}, f32[1,128,32]{2,1,0}) parameter(0)
+  %while = (s32[], f32[1,64,128]{2,1,0}, f32[1,128,32]{2,1,0}) while(%t), condition=%condition, \
+body=%body, backend_config={"known_trip_count":{"n":"2"}}
+  ROOT %out = f32[1,64,128]{2,1,0} get-tuple-element(%while), index=1
+}
+"""
+
+
+@pytest.mark.parametrize("form", PRODUCTS)
+def test_products_are_counted_in_every_round(form):
+    program = Program(OF_PRODUCTS.replace("PRODUCT", PRODUCTS[form]))
+    once, moved = 2 * 64 * 128 * 32, 4 * (64 * 128 + 128 * 32 + 64 * 32)
+    assert (program.rounds(), program.bytes_moved()) == (2, 2 * moved)
+    known = form != "unknown"
+    assert program.product_flops() == (2 * once if known else None)
+    # Bound by bytes, and by products.
+    assert program.seconds(moved, 2 * once) == (pytest.approx(2) if known else None)
+    assert program.seconds(2 * moved, once) == (pytest.approx(2) if known else None)

@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, TOP, clip, largest, mean, smooth
 from lossjax import losses
 
@@ -96,6 +96,17 @@ CASES = (
         ),
         measured=({"label_smoothing": 0.001, "from_logits": True},),
         exact=binary_crossentropy,
+        elsewhere=(
+            Elsewhere("torch", "F.binary_cross_entropy(y_pred, y_true)"),
+            Elsewhere(
+                "torch", "F.binary_cross_entropy_with_logits(y_pred, y_true)", {"from_logits": True}
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.sigmoid_binary_cross_entropy(y_pred, y_true).mean()",
+                {"from_logits": True},
+            ),
+        ),
         sizes=of_binary,
         ulps=(6, 6),
         residuals=1,
@@ -107,6 +118,13 @@ CASES = (
         exact=multi_label_soft_margin,
         sizes=of_multi_label_soft_margin,
         ulps=(6, 6),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.multilabel_soft_margin_loss(y_pred, y_true, weight=2 * torch.ones(5))",
+                {"label_weight": 2.0},
+            ),
+        ),
         residuals=1,
         extra=5,
         keras=None,
@@ -125,6 +143,18 @@ CASES = (
         ),
         at_edges=({"gamma": 0.0}, {"gamma": 0.5}),
         exact=binary_focal_crossentropy,
+        elsewhere=(
+            Elsewhere(
+                "optax",
+                "optax.losses.sigmoid_focal_loss(y_pred, y_true, gamma=2.0).mean()",
+                {"from_logits": True},
+            ),
+            Elsewhere(
+                "torchvision",
+                "torchvision.ops.sigmoid_focal_loss(y_pred, y_true, alpha=0.25, reduction='mean')",
+                {"from_logits": True, "apply_class_balancing": True},
+            ),
+        ),
         sizes=of_binary_focal,
         ulps=(12, 12),  # (1 - p_t)^gamma: gamma times the error of p_t
         residuals=1,

@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import as_list, largest, probabilities, row_largest, smooth
 from lossjax import losses
 from samples import magnitudes, unit_interval
@@ -116,6 +116,19 @@ CASES = (
             {"from_logits": True, "label_smoothing": 0.2, "axis": 0},
         ),
         exact=categorical_crossentropy,
+        elsewhere=(
+            Elsewhere("torch", "F.cross_entropy(y_pred, y_true)", {"from_logits": True}),
+            Elsewhere(
+                "torch",
+                "F.cross_entropy(y_pred, y_true, label_smoothing=0.2)",
+                {"from_logits": True, "label_smoothing": 0.2},
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.softmax_cross_entropy(y_pred, y_true).mean()",
+                {"from_logits": True},
+            ),
+        ),
         sizes=of_categorical,
         ulps=(5, 6),  # log, softmax
         residuals=1,
@@ -140,6 +153,19 @@ CASES = (
         losses.SparseCategoricalCrossentropy,
         ({}, {"from_logits": True}, {"ignore_class": 1}, {"from_logits": True, "ignore_class": 2}),
         exact=sparse_categorical_crossentropy,
+        elsewhere=(
+            Elsewhere("torch", "F.cross_entropy(y_pred, y_true)", {"from_logits": True}),
+            Elsewhere(
+                "torch",
+                "F.cross_entropy(y_pred, y_true, ignore_index=2)",
+                {"from_logits": True, "ignore_class": 2},
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.softmax_cross_entropy_with_integer_labels(y_pred, y_true).mean()",
+                {"from_logits": True},
+            ),
+        ),
         sizes=of_sparse,
         ulps=(4, 6),
         residuals=3,  # with ignore_class

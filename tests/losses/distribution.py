@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, clip, largest, mean, row_largest
 from lossjax import losses
 
@@ -33,10 +33,24 @@ CASES = (
     Case(
         losses.KLDivergence,
         exact=kl_divergence,
+        elsewhere=(
+            Elsewhere("torch", "F.kl_div(y_pred.log(), y_true, reduction='batchmean')"),
+            Elsewhere("optax", "optax.losses.kl_divergence(jnp.log(y_pred), y_true).mean()"),
+        ),
         sizes=of_kl_divergence,
         ulps=(4, 1),  # log1p
         residuals=1,
         extra=5,
     ),
-    Case(losses.Poisson, exact=poisson, sizes=of_poisson, ulps=(3, 3), residuals=1, extra=5),
+    Case(
+        losses.Poisson,
+        exact=poisson,
+        sizes=of_poisson,
+        ulps=(3, 3),
+        residuals=1,
+        extra=5,
+        elsewhere=(
+            Elsewhere("torch", "F.poisson_nll_loss(y_pred, y_true, log_input=False, eps=1e-7)"),
+        ),
+    ),
 )

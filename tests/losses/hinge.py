@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import dot, mean, row_largest
 from lossjax import losses
 
@@ -31,7 +31,14 @@ def of_categorical_hinge(t, p, _):
 
 
 CASES = (
-    Case(losses.Hinge, exact=hinge, ulps=(1, 1), residuals=1, extra=2),
+    Case(
+        losses.Hinge,
+        exact=hinge,
+        ulps=(1, 1),
+        residuals=1,
+        extra=2,
+        elsewhere=(Elsewhere("optax", "optax.losses.hinge_loss(y_pred, y_true).mean()"),),
+    ),
     Case(losses.SquaredHinge, exact=squared_hinge, ulps=(4, 1), residuals=1, extra=2),
     Case(
         losses.CategoricalHinge,

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 from mpmath import mp
 
 from cases import Case, Elsewhere
-from exact import largest, mean
+from exact import largest, mean, row_largest
 from lossjax import Objective, losses, testing
 
 
@@ -127,6 +127,142 @@ def of_gaussian_crps(t, p, _):
     )
 
 
+@entry_by_entry
+def student_t_nll(t, m, s, log_degrees):
+    v, z = mp.exp(log_degrees), (t - m) * mp.exp(-s)
+    factor = mp.loggamma(v / 2) - mp.loggamma((v + 1) / 2) + mp.log(v * mp.pi) / 2
+    return factor + s + (v + 1) / 2 * mp.log(1 + z**2 / v)
+
+
+def of_student_t(t, p, _):
+    m, s, n = p.T
+    v, scale = np.exp(n), s + n / 2
+    z = (t[:, 0] - m) * np.exp(-scale)
+    tail = (v + 1) * np.log1p(z**2)
+    size = largest(1, s, n, scale)
+    by_mean = (v + 1) * z / (1 + z**2) * np.exp(-scale) * size
+    slope = largest(1, (v + 1) * z**2 / (1 + z**2)) * size
+    return largest(tail, slope), np.stack([by_mean, slope, np.minimum(slope, tail)], -1)
+
+
+@entry_by_entry
+def negative_binomial_nll(t, log_mean, log_total):
+    m, r = mp.exp(log_mean), mp.exp(log_total)
+    own = mp.loggamma(t + 1) + mp.loggamma(r) - mp.loggamma(t + r)
+    return own + r * mp.log((r + m) / r) + t * mp.log((r + m) / m)
+
+
+def of_negative_binomial(t, p, _):
+    y, m, r = t[:, 0], np.exp(p[:, 0]), np.exp(p[:, 1])
+    some = np.where(y > 0, largest(1, np.log(y + 1)), 0)
+    addends = largest(r * np.log((r + m) / (r + y)), np.abs(y - m) * r / (r + m), some)
+    apart = largest(1, p[:, 0] - p[:, 1])  # the logarithm of a ratio, whose exp is taken
+    return addends, np.stack([largest(m, y) * r / (r + m), addends * apart], -1)
+
+
+@entry_by_entry
+def zero_inflated_negative_binomial_nll(t, log_mean, log_total, logit):
+    share = 1 / (1 + mp.exp(-logit))
+    count = mp.exp(-negative_binomial_nll([t], [log_mean, log_total]))
+    return -mp.log(share * (t == 0) + (1 - share) * count)
+
+
+def of_zero_inflated(t, p, _):
+    value, slopes = of_negative_binomial(t, p, _)
+    logit = p[:, 2:]
+    own = np.concatenate(
+        [np.where(t == 0, 0, slopes), largest(1, logit) / (1 + np.exp(-logit))], -1
+    )
+    return np.where(t[:, 0] == 0, 0, largest(value, p[:, 2])), own
+
+
+@entry_by_entry
+def beta_nll(t, log_alpha, log_beta):
+    a, b = mp.exp(log_alpha), mp.exp(log_beta)
+    return mp.log(mp.beta(a, b)) - (a - 1) * mp.log(t) - (b - 1) * mp.log(1 - t)
+
+
+def of_beta(t, p, _):
+    y, (log_a, log_b), (a, b) = t[:, 0], p.T, np.exp(p.T)
+    parts = [a * largest(1, np.log(a / (a + b) / y)), b * largest(1, np.log(b / (a + b) / (1 - y)))]
+    rest = largest(1, np.log(y), np.log(1 - y), log_a, log_b)
+    return largest(rest, *parts), np.stack([largest(1, part) for part in parts], -1)
+
+
+def ensemble_crps(t, p, fair=False):
+    apart = mp.fsum(abs(a - b) for a in p for b in p)
+    return mean([abs(x - t[0]) for x in p]) - apart / (2 * len(p) * (len(p) - fair))
+
+
+def of_ensemble(t, p, _):
+    return row_largest(t - p), np.ones_like(p)
+
+
+def quantile_crps(t, p):
+    levels = [(2 * mp.mpf(k) + 1) / (2 * len(p)) for k in range(len(p))]
+    return 2 * mean(
+        [max(a * (t[0] - x), (a - 1) * (t[0] - x)) for a, x in zip(levels, p, strict=True)]
+    )
+
+
+def members(rng):
+    """Far and near members, some equal, of truths of another size."""
+    p = np.concatenate([rng.normal(0, s, (12, 4)) for s in (1e-3, 1, 1e3)])
+    p[::3, 1] = p[::3, 2]
+    return np.float32(rng.normal(0, 3, (len(p), 1))), np.float32(p)
+
+
+@entry_by_entry
+def tweedie_deviance(t, log_mean, power=1.5):
+    m, a = mp.exp(log_mean), 2 - mp.mpf(power)
+    if power == 1:
+        return 2 * ((t * mp.log(t / m) if t else 0) + m - t)
+    return 2 * (t**a / (a * (a - 1)) - t * m ** (a - 1) / (a - 1) + m**a / a)
+
+
+def of_tweedie(t, p, config):
+    a = 2 - config.get("power", 1.5)
+    apart = np.where(t > 0, np.log(np.where(t > 0, t, 1)) - p, 0)
+    size = largest(1, p, np.log(np.where(t > 0, t, 1)))
+    slope = np.exp(a * p) + t * np.exp((a - 1) * p)
+    return (slope * size * np.minimum(1, np.abs(apart)))[:, 0], slope * size
+
+
+def two_components(p):
+    """As `parted`: two logits, two means and two log-variances, of any dimension."""
+    logits, mean, log_variance = jnp.split(p, (2, 1 + p.shape[-1] // 2), -1)
+    shape = (*p.shape[:-1], 2, mean.shape[-1] // 2)
+    return losses.Mixture(logits, mean.reshape(shape), log_variance.reshape(shape))
+
+
+def mixture_nll(t, p):
+    d = len(t)
+    logits, means, log_variances = p[:2], p[2 : 2 + 2 * d], p[2 + 2 * d :]
+    top = max(logits)
+    weights = [mp.exp(z - top) for z in logits]
+    dense = []
+    for k in (0, 1):
+        rows = zip(t, means[k * d :], log_variances[k * d :], strict=False)
+        dense.append(mp.exp(-mp.fsum(gaussian_nll([x], [m, s]) for x, m, s in rows)))
+    return -mp.log(mp.fdot(weights, dense) / mp.fsum(weights))
+
+
+def of_mixture(t, p, _):
+    logits, m, s = np.split(p, 3, -1)
+    z2 = (t - m) ** 2 * np.exp(-s)
+    joint = logits - (s + z2) / 2
+    size = row_largest(np.concatenate([logits, s, joint.max(-1, keepdims=True)], -1))[:, None]
+    weight = np.exp(joint - np.logaddexp(*joint.T)[:, None]) * largest(1, size, z2)
+    slope = weight * np.sqrt(z2) * np.exp(-s / 2)
+    slopes = np.concatenate([np.ones_like(m), slope, weight * largest(1, z2)], -1)
+    return largest(1, size[:, 0]), largest(1, size) * slopes
+
+
+def mixtures(rng):
+    t = np.float32(rng.choice([0, 1, -30], (80, 1)))
+    return t, np.float32(np.stack([mild(rng, 80)[rng.permutation(80)] for _ in range(6)], -1))
+
+
 CASES = (
     Case(
         losses.GaussianNLL,
@@ -220,6 +356,128 @@ CASES = (
         sizes=of_gaussian_crps,
         keras=None,
     ),
+    Case(
+        losses.StudentTNLL,
+        exact=student_t_nll,
+        packed=parted(losses.StudentT),
+        inputs=lambda rng: drawn(rng, [0, 1, -30, 1e4], mild(rng), mild(rng), some(rng)),
+        sizes=of_student_t,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.t.logpdf(y_true, np.exp(y_pred.log_degrees), y_pred.location, "
+                "np.exp(y_pred.log_scale)).mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.StudentT(y_pred.log_degrees.exp(), y_pred.location, "
+                "y_pred.log_scale.exp()).log_prob(y_true).mean()",
+            ),
+        ),
+        keras=None,
+    ),
+    Case(
+        losses.NegativeBinomialNLL,
+        exact=negative_binomial_nll,
+        packed=parted(losses.NegativeBinomial),
+        inputs=lambda rng: drawn(rng, [0, 1, 2, 7, 1000], mild(rng), mild(rng)),
+        sizes=of_negative_binomial,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.nbinom.logpmf(y_true, np.exp(y_pred.log_total_count), "
+                "1 / (1 + np.exp(y_pred.log_mean - y_pred.log_total_count))).mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.NegativeBinomial(y_pred.log_total_count.exp(), "
+                "logits=y_pred.log_mean - y_pred.log_total_count).log_prob(y_true).mean()",
+            ),
+        ),
+        keras=None,
+    ),
+    Case(
+        losses.ZeroInflatedNegativeBinomialNLL,
+        exact=zero_inflated_negative_binomial_nll,
+        packed=parted(losses.ZeroInflatedNegativeBinomial),
+        inputs=lambda rng: drawn(rng, [0, 1, 7], mild(rng), mild(rng), mild(rng)),
+        sizes=of_zero_inflated,
+        keras=None,
+    ),
+    Case(
+        losses.BetaNLL,
+        exact=beta_nll,
+        packed=parted(losses.Beta),
+        inputs=lambda rng: drawn(rng, [1e-6, 0.3, 0.5, 1 - 2**-20], mild(rng), mild(rng)),
+        sizes=of_beta,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "-stats.beta.logpdf(y_true, np.exp(y_pred.log_alpha), np.exp(y_pred.log_beta))"
+                ".mean()",
+            ),
+            Elsewhere(
+                "torch",
+                "-torch.distributions.Beta(y_pred.log_alpha.exp(), y_pred.log_beta.exp())"
+                ".log_prob(y_true).mean()",
+            ),
+        ),
+        keras=None,
+    ),
+    Case(
+        losses.EnsembleCRPS,
+        ({}, {"fair": True}),
+        exact=ensemble_crps,
+        inputs=members,
+        sizes=of_ensemble,
+        keras=None,
+    ),
+    Case(
+        losses.QuantileCRPS,
+        exact=quantile_crps,
+        inputs=members,
+        keras=None,
+    ),
+    Case(
+        losses.TweedieDeviance,
+        ({}, {"power": 1.0}),
+        measured=({"power": 1.9},),
+        exact=tweedie_deviance,
+        inputs=lambda rng: drawn(rng, [0, 1e-3, 1, 2, 300], mild(rng)),
+        sizes=of_tweedie,
+        residuals=1,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.mean_tweedie_deviance(y_true.ravel(), np.exp(y_pred.ravel()), "
+                "power=1.5)",
+                note="takes the mean, not its logarithm",
+            ),
+            Elsewhere(
+                "statsmodels",
+                "sm.families.Tweedie(var_power=1.2).deviance(y_true.ravel(), "
+                "np.exp(y_pred.ravel())) / y_true.size",
+                {"power": 1.2},
+            ),
+        ),
+        keras=None,
+    ),
+    Case(
+        losses.MixtureNLL,
+        exact=mixture_nll,
+        packed=two_components,
+        inputs=mixtures,
+        sizes=of_mixture,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "-torch.distributions.MixtureSameFamily("
+                "torch.distributions.Categorical(logits=y_pred.logits), "
+                "torch.distributions.Independent(torch.distributions.Normal("
+                "y_pred.mean, (y_pred.log_variance / 2).exp()), 1)).log_prob(y_true).mean()",
+            ),
+        ),
+    ),
 )
 
 
@@ -262,3 +520,13 @@ def test_parameters_are_a_named_tuple_or_a_dict_with_its_names():
         ValueError, match=r"broadcast to one of them, got \(8,\), \(8, 1\), \(8, 1\)"
     ):
         losses.gaussian_nll(t[:, 0], losses.Gaussian(t[:, :1], t[:, :1]))
+
+
+def test_crps_of_quantiles_in_order_is_that_of_an_ensemble():
+    t, p = testing.sample(losses.QuantileCRPS)
+    np.testing.assert_allclose(
+        losses.quantile_crps(t, np.sort(p, -1)), losses.ensemble_crps(t, p), rtol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"ensemble_crps: y_true must have shape \(\.\.\., 1\)"):
+        losses.ensemble_crps(p, p)
+    assert losses.ensemble_crps([[0.0]], [[2.0]], fair=True) == 2

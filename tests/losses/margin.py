@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import as_list, mean, row_largest
 from lossjax import losses
 from samples import CLASSES, sign
@@ -71,8 +71,30 @@ def within_float32(rng):
 
 
 CASES = (
-    Case(losses.Perceptron, exact=perceptron, ulps=(1, 1), residuals=1, extra=2, keras=None),
-    Case(losses.SoftMargin, exact=soft_margin, ulps=(4, 4), residuals=1, extra=2, keras=None),
+    Case(
+        losses.Perceptron,
+        exact=perceptron,
+        ulps=(1, 1),
+        residuals=1,
+        extra=2,
+        keras=None,
+        elsewhere=(Elsewhere("optax", "optax.losses.perceptron_loss(y_pred, y_true).mean()"),),
+    ),
+    Case(
+        losses.SoftMargin,
+        exact=soft_margin,
+        ulps=(4, 4),
+        residuals=1,
+        extra=2,
+        keras=None,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.soft_margin_loss(y_pred, y_true)",
+                note="For labels -1 and 1; torch takes 0 for a label without a side.",
+            ),
+        ),
+    ),
     Case(
         losses.Exponential,
         exact=exponential,
@@ -89,6 +111,16 @@ CASES = (
         exact=multi_margin,
         sizes=of_multi_margin,
         ulps=(4, 2),
+        elsewhere=(
+            Elsewhere("torch", "F.multi_margin_loss(y_pred, y_true)"),
+            Elsewhere(
+                "torch",
+                "F.multi_margin_loss(y_pred, y_true, p=2, margin=0.5, "
+                "weight=torch.tensor([0.5, 2.0, 1.0, 0.0, 3.0], dtype=torch.float64))",
+                {"power": 2, "margin": 0.5, "class_weight": [0.5, 2.0, 1.0, 0.0, 3.0]},
+                note="torch has no second derivative.",
+            ),
+        ),
         keras=None,
     ),
     Case(
@@ -98,6 +130,14 @@ CASES = (
         sizes=of_multi_label_margin,
         inputs=some_hold,
         ulps=(4, 2),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.multilabel_margin_loss(y_pred, torch.where(y_true == 1, torch.arange(5), -1)"
+                ".sort(descending=True).values)",
+                note="torch takes the numbers of the labels that hold, then -1.",
+            ),
+        ),
         keras=None,
     ),
 )

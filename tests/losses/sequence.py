@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import largest, probabilities
 from lossjax import losses
 from samples import STEP_CLASSES
@@ -51,4 +51,26 @@ def of_paths(sample):
     return sample._replace(value=np.array([IMPOSSIBLE, np.inf]), gradient=free, product=free)
 
 
-CASES = (Case(losses.CTC, exact=ctc, sizes=of_ctc, limit=of_paths, ulps=(2, 1)),)
+CASES = (
+    Case(
+        losses.CTC,
+        exact=ctc,
+        sizes=of_ctc,
+        limit=of_paths,
+        ulps=(2, 1),
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "F.ctc_loss(y_pred.log_softmax(-1).transpose(0, 1), y_true, "
+                "torch.full((len(y_true),), y_pred.shape[1]), (y_true != 0).sum(-1), "
+                "reduction='none').mean()",
+                note="reduction='mean' also divides by the lengths of the labels",
+            ),
+            Elsewhere(
+                "optax",
+                "optax.losses.ctc_loss(y_pred, jnp.zeros(y_pred.shape[:2]), y_true, "
+                "(y_true == 0).astype(float)).mean()",
+            ),
+        ),
+    ),
+)

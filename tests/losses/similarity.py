@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, dot, largest, row_largest
 from lossjax import losses
 from samples import CLASSES, magnitudes
@@ -64,6 +64,10 @@ CASES = (
         losses.CosineSimilarity,
         ({}, {"axis": 0}),
         exact=cosine_similarity,
+        elsewhere=(
+            Elsewhere("torch", "F.cosine_similarity(y_pred, y_true).mean()", times=-1.0),
+            Elsewhere("optax", "optax.losses.cosine_similarity(y_pred, y_true).mean()", times=-1.0),
+        ),
         sizes=of_cosine,
         inputs=vectors,
         ulps=(6, 6),  # rsqrt

@@ -4,7 +4,7 @@ import functools
 
 from jax import numpy as jnp
 
-from cases import Case
+from cases import Case, Elsewhere
 from losses.categorical import sparse_categorical_crossentropy
 from lossjax import losses
 
@@ -19,6 +19,7 @@ CASES = (
         losses.LinearCrossEntropy,
         at_edges=({"ignore_class": 1},),
         exact=functools.partial(sparse_categorical_crossentropy, from_logits=True),
+        elsewhere=(Elsewhere("torch", "F.cross_entropy(y_pred[0] @ y_pred[1], y_true)"),),
         ulps=None,  # labels out of range are refused
         packed=of_logits,
         keras=None,

@@ -13,18 +13,30 @@ from lossjax.core.domain.classes import (
     REGION,
     SCORE,
 )
-from lossjax.core.domain.numbers import COUNT, DIRECTION, POSITIVE, REAL, SIGN
-from lossjax.core.domain.parameters import GAMMA, GAUSSIAN, INVERSE_GAUSSIAN, LAPLACE
+from lossjax.core.domain.events import INTERVAL, LEVEL, ORDINAL, SURVIVAL
+from lossjax.core.domain.numbers import COUNT, DIRECTION, ENSEMBLE, LOG_MEAN, POSITIVE, REAL, SIGN
+from lossjax.core.domain.parameters import (
+    BETA,
+    GAMMA,
+    GAUSSIAN,
+    INVERSE_GAUSSIAN,
+    LAPLACE,
+    NEGATIVE_BINOMIAL,
+    STUDENT_T,
+    ZERO_INFLATED,
+)
 from lossjax.core.domain.structures import EMBEDDING, HIDDEN, SEQUENCE
 from lossjax.core.texts import nearest, shown
 
 __all__ = ["DOMAINS", "REAL", "Domain", "Edge", "Line", "Rule", "Sample", "Sampler"]
 
 _ALL = (
-    *(REAL, POSITIVE, COUNT, DIRECTION, SIGN),
+    *(REAL, POSITIVE, COUNT, LOG_MEAN, ENSEMBLE, DIRECTION, SIGN),
     *(DISTRIBUTION, BINARY, CLASS, LABEL, SCORE),
+    *(ORDINAL, LEVEL, SURVIVAL, INTERVAL),
     *(REGION, DISTANCE, BOX, EMBEDDING, SEQUENCE, HIDDEN),
     *(GAUSSIAN, LAPLACE, GAMMA, INVERSE_GAUSSIAN),
+    *(STUDENT_T, NEGATIVE_BINOMIAL, ZERO_INFLATED, BETA),
 )
 DOMAINS = {d.name: d for own in _ALL for d in (own, own.logits) if d}
 

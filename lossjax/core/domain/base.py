@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -118,13 +118,19 @@ class Domain:
     def takes(self, which: int, tree: Any) -> bool:
         """Whether `tree` is, whole, what a loss takes for y_true (0) or y_pred (1): no array.
 
-        In place of a named tuple that is a dict with its names too.
+        In place of a named tuple that is a dict with its names too; what is None when it is drawn
+        may be there or not.
         """
         wanted, drawn = self.structures[which], self._drawn[which]
-        if jax.tree_util.treedef_is_leaf(wanted):
+        if not hasattr(drawn, "_asdict"):
+            is_leaf = jax.tree_util.treedef_is_leaf(wanted)
+            return not is_leaf and jax.tree.structure(tree) == wanted
+        given = tree._asdict() if type(tree) is type(drawn) else tree
+        if not isinstance(given, Mapping):
             return False
-        named = drawn._asdict() if hasattr(drawn, "_asdict") else drawn
-        return jax.tree.structure(tree) in (wanted, jax.tree.structure(named))
+        names = {name for name, value in given.items() if value is not None}
+        needed = {name for name, value in drawn._asdict().items() if value is not None}
+        return needed <= names <= set(drawn._fields)
 
 
 # --- what several domains are made of -----------------------------------------------------------

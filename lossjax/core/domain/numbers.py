@@ -8,6 +8,7 @@ from jax import numpy as jnp
 
 from lossjax.core.domain.base import (
     BIG,
+    EXTREME,
     FINITE,
     FIXED,
     INF,
@@ -122,6 +123,71 @@ COUNT = Domain(
     grid=([[0.0], [1.0], [10.0]], FINITE[FINITE >= 0, None]),
     edges=_positive_edges,
     extremes=_positive_extremes,
+)
+
+
+def _log_mean_edges() -> Iterator[Edge]:
+    truth, zeros = abs(FIXED), 0 * FIXED
+    yield EXTREME, "-80", truth, zeros - 80
+    yield EXTREME, "80", truth, zeros + 80
+    yield ZERO, "y_true", zeros, FIXED
+    yield ZERO, "y_pred", truth, zeros
+    yield TIES, "y_pred = log y_true", 0 * FIXED + 1, zeros
+
+
+def _log_mean_extremes(limits: Any) -> Iterator[Sample]:
+    least = float(limits.smallest_normal)
+    yield "smallest", abs(FIXED), 0 * FIXED + least
+    yield "8", abs(FIXED), 0 * FIXED + 8
+
+
+# Quantities whose mean is predicted by its logarithm.
+LOG_MEAN = Domain(
+    "log mean",
+    lambda rng, s: (rng.gamma(2, size=s), rng.normal(size=s)),
+    target="numbers ≥ 0",
+    rules=lambda loss, t, p: (Rule("y_true", t, t >= 0, "must not be negative"),),
+    accuracy=None,
+    curves=(of_truth(1.0, "log of the mean, y_true being 1", -3, 3),),
+    points=(
+        ("equal", [1.0], [0.0]),
+        ("twice as high", [1.0], [0.6931472]),
+        ("half as high", [1.0], [-0.6931472]),
+        ("nothing came", [0.0], [0.0]),
+    ),
+    grid=([[0.0], [1.0], [10.0]], np.linspace(-80, 80, 81)[:, None]),
+    edges=_log_mean_edges,
+    extremes=_log_mean_extremes,
+)
+
+
+def _draw_ensemble(rng: np.random.Generator, s: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(size=(*s[:-1], 1)), rng.normal(size=s)
+
+
+def _of_members(x: Array) -> tuple[Any, Any]:
+    """Two members, of which one is 1 too low."""
+    return jnp.zeros((1, 1)), jnp.stack([x, -jnp.ones_like(x)])[None]
+
+
+def _ensemble_edges() -> Iterator[Edge]:
+    return ((group, name, t[:, :1], p) for group, name, t, p in without_infinity(_real_edges()))
+
+
+# Members, or quantiles, of the distribution of one number.
+ENSEMBLE = Domain(
+    "ensemble",
+    _draw_ensemble,
+    target="one real number for all of the last axis",
+    curves=(Line("", "a member, beside one at -1; y_true being 0", -3, 3, _of_members),),
+    points=(
+        ("all right", [0.0], [0.0, 0.0]),
+        ("1 too low and too high", [0.0], [-1.0, 1.0]),
+        ("both 1 too high", [0.0], [1.0, 1.0]),
+    ),
+    grid=([[0.0]], np.stack([FINITE, -FINITE], -1)),
+    edges=_ensemble_edges,
+    extremes=lambda limits: ((name, t[:, :1], p) for name, t, p in _real_extremes(limits)),
 )
 
 
