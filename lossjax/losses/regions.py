@@ -428,7 +428,7 @@ def boundary_distance(
 
 class BoundaryDistance(_Logits):
     fn = boundary_distance
-    domain = "real"
+    domain = "distance"
     aliases = ("boundary",)
 
     def sums(self, y_true: Any, y_pred: Any, where: Any = None) -> Any:

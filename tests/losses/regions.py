@@ -1,6 +1,10 @@
 """Losses of regions, image by image and class by class."""
 
+import dataclasses
+
+import jax
 import numpy as np
+import pytest
 from mpmath import mp
 
 from cases import Case, Elsewhere
@@ -207,3 +211,124 @@ CASES = (
         ),
     ),
 )
+
+
+RNG = np.random.default_rng(0)
+TRUE = np.float32(RNG.integers(0, 2, (3, 4, 5, 2)))
+TRUE[0, ..., 1] = 0  # an image without the second class
+LOGITS = np.float32(RNG.normal(0, 2, TRUE.shape))
+PIXELS = RNG.permuted(np.tile(np.arange(20) < 14, (3, 1)), axis=1).reshape(3, 4, 5)
+EVERY = (losses.Jaccard, losses.FocalTversky, losses.GeneralizedDice, losses.DiceCrossEntropy)
+every = pytest.mark.parametrize("cls", [*EVERY, losses.BoundaryDistance], ids=lambda c: c.__name__)
+
+
+def shares(z):
+    return 1 / (1 + np.exp(-np.float64(z)))
+
+
+def test_sums_are_those_of_an_image_and_a_class():
+    p = shares(LOGITS)
+    for batch, axes in ((False, (1, 2)), (True, (0, 1, 2))):
+        both = np.sum(TRUE * p, axes)
+        want = 1 - both / (np.sum(TRUE + p, axes) - both)
+        loss = losses.Jaccard(batch=batch, reduction=None)
+        np.testing.assert_allclose(loss(TRUE, LOGITS), want, rtol=1e-6)
+        first = [np.moveaxis(x, -1, 1) for x in (TRUE, LOGITS)]
+        moved = losses.jaccard(*first, class_axis=1, batch=batch)
+        np.testing.assert_allclose(moved, want, rtol=1e-6)
+
+
+def test_a_class_that_an_image_has_not():
+    values = np.asarray(losses.jaccard(TRUE, LOGITS))
+    assert values[0, 1] == 1
+    others = values.sum() - 1
+    found = {a: losses.Jaccard(absent=a)(TRUE, LOGITS) for a in ("one", "zero", "skip")}
+    np.testing.assert_allclose(found["one"], values.mean(), rtol=1e-6)
+    np.testing.assert_allclose(found["zero"], others / 6, rtol=1e-6)
+    np.testing.assert_allclose(found["skip"], others / 5, rtol=1e-6)
+    # It has the largest weight of the other classes, or none.
+    one, other = (losses.generalized_dice(TRUE[:1], LOGITS[:1], absent=a) for a in ("one", "skip"))
+    alone = losses.generalized_dice(TRUE[:1, ..., :1], LOGITS[:1, ..., :1])
+    np.testing.assert_allclose(other, alone, rtol=1e-6)
+    assert one > other
+
+
+@every
+def test_pixels_that_do_not_count_are_not_there(cls):
+    """As if each image had its own pixels alone, also where the others are NaN."""
+    loss = cls(exclusive=cls is losses.DiceCrossEntropy)
+    poisoned = np.where(PIXELS[..., None], LOGITS, np.nan)
+    labelled = np.where(PIXELS[..., None], TRUE, 255)
+
+    @jax.jit
+    def run(z, poisoned):
+        value = jax.value_and_grad(lambda z: loss(TRUE, z, mask=PIXELS))(poisoned)
+        alone = [loss(*(x[PIXELS].reshape(3, 14, 2) for x in (TRUE, z)))]
+        if cls in EVERY:
+            alone.append(dataclasses.replace(loss, ignore_class=255)(labelled, z))
+        return value, alone
+
+    (value, slope), alone = run(LOGITS, poisoned)
+    np.testing.assert_allclose(alone, value, rtol=2e-6)
+    assert np.isfinite(slope).all()
+    assert not slope[~PIXELS].any()
+
+
+@every
+def test_totals_of_parts_merge(cls):
+    """With masks of pixels, for a value of every class too."""
+    loss = cls(batch=True)
+
+    @jax.jit
+    def run(z):
+        parts = [
+            loss.total(TRUE[k], z[k], mask=PIXELS[k]) for k in (slice(1), slice(1, 1), slice(1, 3))
+        ]
+        return sum(parts).result(), loss(TRUE, z, mask=PIXELS)
+
+    merged, whole = run(LOGITS)
+    np.testing.assert_allclose(merged, whole, rtol=1e-6)
+
+
+def test_weights_of_pixels_are_in_the_sums():
+    weight = np.broadcast_to(PIXELS[..., None], TRUE.shape).astype(np.float32)
+    weighed = losses.Jaccard()(TRUE, LOGITS, sample_weight=2 * weight)
+    np.testing.assert_allclose(weighed, losses.Jaccard()(TRUE, LOGITS, mask=PIXELS), rtol=1e-6)
+
+
+def test_classes_that_exclude_each_other_have_a_softmax_and_its_cross_entropy():
+    one_hot = np.float32(np.eye(2)[RNG.integers(0, 2, (3, 4, 5))])
+    e = np.exp(np.float64(LOGITS))
+    p = e / e.sum(-1, keepdims=True)
+    entropy = -np.sum(one_hot * np.log(p), -1).mean((1, 2))
+    dice = 1 - 2 * np.sum(one_hot * p, (1, 2)) / np.sum(one_hot + p, (1, 2))
+    want = dice.mean(-1) + 0.5 * entropy
+    options = {"exclusive": True, "ce_weight": 0.5}
+    got = losses.dice_cross_entropy(one_hot, LOGITS, **options)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    of_shares = losses.dice_cross_entropy(one_hot, np.float32(p), from_logits=False, **options)
+    np.testing.assert_allclose(of_shares, want, rtol=1e-5)
+
+
+def test_a_nearly_perfect_prediction_keeps_its_digits():
+    """As 1 minus a ratio it would be 0, and without a gradient."""
+    truth = np.float32([[1, 1, 0, 0]])
+    value, slope = jax.value_and_grad(
+        lambda z: losses.focal_tversky(truth, z, class_axis=None, exponent=1.0)[0]
+    )(20 * (2 * truth - 1))
+    np.testing.assert_allclose(value, 2 * np.exp(-20) / 2, rtol=1e-6)
+    np.testing.assert_allclose(slope[0], np.exp(-20) * np.float32([-0.35] * 2 + [0.15] * 2), 1e-6)
+
+
+def test_options_that_do_not_fit_are_told():
+    match = r"class_axis must be an axis of y_pred after the first, .*has 4 axes, got 0"
+    with pytest.raises(ValueError, match=match):
+        losses.jaccard(TRUE, LOGITS, class_axis=0)
+    with pytest.raises(ValueError, match="jaccard: exclusive=True needs a class_axis, got None"):
+        losses.jaccard(TRUE, LOGITS, class_axis=None, exclusive=True)
+    with pytest.raises(ValueError, match=r"absent must be one of .*got 'none'"):
+        losses.generalized_dice(TRUE, LOGITS, absent="none")
+    with pytest.raises(ValueError, match=r"power must be one of \(1, 2\), got True"):
+        losses.Jaccard(power=True)
+    with pytest.raises(ValueError, match="totals with weights or a mask of the values need one"):
+        losses.Jaccard(batch=True).total(TRUE, LOGITS, sample_weight=[1.0, 2.0])

@@ -1,7 +1,7 @@
 """Domains of classes: as probabilities, as logits, as scores; one-hot or as numbers."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,57 @@ REGION = Domain(
         ),
         edges=_binary_logits_edges,
         extremes=_BINARY_LOGITS.extremes,
+    ),
+)
+
+
+def _of_distance(x: Array) -> tuple[Any, Any]:
+    """A pixel inside the region that is marked, and one outside."""
+    return jnp.asarray([[[-1.0], [1.0]]]), jnp.stack([jnp.ones_like(x), x])[None, :, None]
+
+
+def _at_distance(edges: Iterable[Edge]) -> Iterator[Edge]:
+    return ((group, name, 1 - 2 * t, p) for group, name, t, p in edges)
+
+
+_ACROSS = [[-1.0], [1.0]]  # the boundary
+
+DISTANCE = Domain(
+    "distance",
+    lambda rng, s: (rng.normal(0, 3, s), rng.uniform(0, 1, s)),
+    shape=(6, 5, 2),
+    target="distances of each pixel to the boundary, negative inside",
+    rules=lambda loss, t, p: (within("y_pred", p),),
+    accuracy=None,
+    curves=(Line("", "probability of the pixel outside", 0.005, 0.995, _of_distance),),
+    points=(
+        ("right", _ACROSS, [[1.0], [0.0]]),
+        ("undecided", _ACROSS, [[0.5], [0.5]]),
+        ("wrong", _ACROSS, [[0.0], [1.0]]),
+    ),
+    grid=([_ACROSS], np.array([*itertools.product(np.linspace(0, 1, 5), repeat=2)])[..., None]),
+    edges=lambda: _at_distance(_binary_edges()),
+    extremes=lambda limits: ((name, 1 - 2 * t, p) for name, t, p in _binary_extremes(limits)),
+    logits=Domain(
+        "distance logits",
+        lambda rng, s: (rng.normal(0, 3, s), rng.normal(0, 2, s)),
+        shape=(6, 5, 2),
+        target="distances of each pixel to the boundary, negative inside",
+        accuracy=None,
+        curves=(Line("", "logit of the pixel outside", -6, 6, _of_distance),),
+        points=(
+            ("right", _ACROSS, [[INF], [-INF]]),
+            ("undecided", _ACROSS, [[0.0], [0.0]]),
+            ("wrong", _ACROSS, [[-INF], [INF]]),
+        ),
+        grid=(
+            [_ACROSS],
+            np.array([*itertools.product([-INF, -3, 0, 1, INF], repeat=2)])[..., None],
+        ),
+        edges=lambda: _at_distance(_binary_logits_edges()),
+        extremes=lambda limits: (
+            (name, 1 - 2 * t, p) for name, t, p in _BINARY_LOGITS.extremes(limits)
+        ),
     ),
 )
 
