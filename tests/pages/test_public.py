@@ -41,6 +41,7 @@ RANK = {
     "math.norm": 2,
     "math.overlap": 3,
     "math.tempered": 3,
+    "math.regions": 4,
     "math.robust": 4,
     "core.reduce": 2,
     "core.sums": 3,
