@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
-from lossjax.math.elementwise import EPSILON, guarded, log1p, pick, power, quotient, surprise, xmuly
+from lossjax.math.elementwise import guarded, log1p, power, surprise, xmuly
 from lossjax.math.entropy import (
     box_cox,
     class_count,
@@ -18,7 +18,13 @@ from lossjax.math.entropy import (
     smoothing_amount,
 )
 from lossjax.math.fusion import looped
-from lossjax.math.softmax import label_cross_entropy, sum_over_log_softmax, sum_over_shares
+from lossjax.math.softmax import (
+    label_cross_entropy,
+    label_entropy_of_shares,
+    picked,
+    sum_over_log_softmax,
+    sum_over_shares,
+)
 
 __all__ = [
     "CategoricalCrossentropy",
@@ -61,9 +67,9 @@ def categorical_crossentropy(
     where = "categorical_crossentropy"
     check.not_bool(where, axis)
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_shape(where, y_true, y_pred)
+    t, p = check.same_shape(where, y_true, y_pred, narrow=True)
     _warn_of_one_class(where, p)
-    smoothing = smoothing_amount(label_smoothing, p.dtype)
+    smoothing = smoothing_amount(label_smoothing, check.wide_dtype(p))
     loss = functools.partial(_cross_entropy, bool(from_logits), class_count(t))
     over_classes = sum_over_log_softmax if from_logits else sum_over_shares
     return over_classes(loss, axis, p, t, smoothing)
@@ -86,13 +92,10 @@ def _warn_of_one_class(where: str, p: Array) -> None:
         )
 
 
-def _clipped_share(p: Array, total: Array) -> Array:
-    return jnp.clip(quotient(p, total), EPSILON, 1 - EPSILON)
-
-
 class CategoricalCrossentropy(Loss):
     fn = categorical_crossentropy
     couples = "none"
+    widens = True
     domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -129,11 +132,12 @@ def categorical_focal_crossentropy(
     check.within(where, "alpha", alpha, "[0, inf)")
     check.within(where, "gamma", gamma, "[0, inf)")
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_rank(where, *check.pair(where, y_true, y_pred), axis)
+    t, p = check.same_rank(where, *check.pair(where, y_true, y_pred, narrow=True), axis)
     _warn_of_one_class(where, p)
-    alpha = jnp.asarray(alpha, p.dtype)
+    dtype = check.wide_dtype(p)
+    alpha = jnp.asarray(alpha, dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
-    hyper = (jnp.asarray(gamma, p.dtype), alpha, smoothing_amount(label_smoothing, p.dtype))
+    hyper = (jnp.asarray(gamma, dtype), alpha, smoothing_amount(label_smoothing, dtype))
     loss = functools.partial(_focal, bool(from_logits), known_exponent(gamma), class_count(t))
     over_classes = sum_over_log_softmax if from_logits else sum_over_shares
     return over_classes(loss, axis, p, t, *hyper)
@@ -161,6 +165,7 @@ def _focal(
 class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
     couples = "none"
+    widens = True
     domain = "class"
     alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
     gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
@@ -197,23 +202,22 @@ def sparse_categorical_crossentropy(
     [0.2877 0.6931]
     """
     where = "sparse_categorical_crossentropy"
-    p = check.prediction(where, y_pred)
+    p = check.array(where, "y_pred", y_pred)
+    p = p if check.is_narrow(p) else check.wide(p)
     check.class_axis(where, p, axis)
     labels = check.aligned_labels(where, y_true, p, axis)
     ignore_class = check.ignored(where, ignore_class)
     valid = (labels >= 0) & (labels < p.shape[axis])
     if ignore_class is not None:
         valid &= ~check.is_among(labels, ignore_class)
-    if from_logits:
-        return label_cross_entropy(jnp.where(valid, labels, -1), p, axis)
-    p = guarded(p, jnp.expand_dims(valid, axis))
-    picked, _ = pick(p, labels, axis)
-    return jnp.where(valid, -jnp.log(_clipped_share(picked, jnp.sum(p, axis))), 0)
+    entropy = label_cross_entropy if from_logits else label_entropy_of_shares
+    return entropy(jnp.where(valid, labels, -1), p, axis)
 
 
 class SparseCategoricalCrossentropy(Loss):
     fn = sparse_categorical_crossentropy
     couples = "none"
+    widens = True
     domain = "label"
     from_logits: bool = static(default=False)
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
@@ -249,17 +253,19 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     """
     where = "categorical_generalized_cross_entropy"
     check.within(where, "q", q, "(0, inf)")
-    p = check.prediction(where, y_pred)
+    p = check.array(where, "y_pred", y_pred)
+    p = p if check.is_narrow(p) else check.wide(p)
     check.class_axis(where, p, -1)
     labels = check.aligned_labels(where, y_true, p, -1)
-    q = jnp.asarray(q, p.dtype)
-    picked, exists = pick(p, labels, -1)
-    picked = guarded(picked, exists)
-    return jnp.where(exists, box_cox(picked, q), 1 / q)
+    q = jnp.asarray(q, check.wide_dtype(p))
+    exists = (labels >= 0) & (labels < p.shape[-1])
+    at_label = guarded(picked(labels, p, -1), exists)
+    return jnp.where(exists, box_cox(at_label, q), 1 / q)
 
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     fn = categorical_generalized_cross_entropy
     couples = "none"
+    widens = True
     domain = "label"
     q: Hyper = leaf(default=0.5, interval="(0, 1)")
