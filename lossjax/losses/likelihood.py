@@ -14,11 +14,13 @@ from jax import numpy as jnp
 
 from lossjax.core import check
 from lossjax.core.domain.parameters import (
+    MIXTURE,
     Beta,
     Gamma,
     Gaussian,
     InverseGaussian,
     Laplace,
+    Mixture,
     NegativeBinomial,
     StudentT,
     ZeroInflatedNegativeBinomial,
@@ -50,6 +52,7 @@ __all__ = [
     "GaussianNLL",
     "InverseGaussianNLL",
     "LaplaceNLL",
+    "MixtureNLL",
     "NegativeBinomialNLL",
     "QuantileCRPS",
     "StudentTNLL",
@@ -63,6 +66,7 @@ __all__ = [
     "gaussian_nll",
     "inverse_gaussian_nll",
     "laplace_nll",
+    "mixture_nll",
     "negative_binomial_nll",
     "quantile_crps",
     "student_t_nll",
@@ -576,3 +580,38 @@ class TweedieDeviance(Loss):
     couples = "none"
     domain = "log mean"
     power: Hyper = leaf(default=1.5, interval="[0, 2)", kw_only=True)
+
+
+def mixture_nll(y_true: Input, y_pred: Any) -> Array:
+    """-log Σ_k π_k Π_i N(y_i; m_ki, v_ki), π = softmax(logits), y = `y_true`.
+
+    Use: a truth that may be one of several things, where the mean of them is none: a mixture
+    density network. Components may fall onto single samples with a variance that shrinks without
+    end: bound `log_variance` from below.
+
+    `y_pred` is `losses.Mixture(logits, mean, log_variance)`, or a dict with these names: K normal
+    distributions of d dimensions, the variances along each.
+    Shapes: `y_true` (..., d), `logits` (..., K), `mean` and `log_variance` (..., K, d) or the
+    latter (..., K, 1); values (...), in nats, the sum over the dimensions.
+    Raises TypeError for other parameters, ValueError for shapes that do not fit.
+    Source: Bishop (1994), Mixture density networks, NCRG/94/004, eq. 22-29.
+
+    >>> from lossjax import losses
+    >>> one = losses.Mixture([[0.0, 0.0]], [[[0.0], [0.0]]], [[[0.0], [0.0]]])
+    >>> print(mixture_nll([[1.0]], one).round(4))
+    [1.4189]
+    """
+    p = check.parameters("mixture_nll", "y_pred", y_pred, Mixture)
+    y_true = check.array("mixture_nll", "y_true", y_true).astype(p.mean.dtype)
+    check.components("mixture_nll", y_true.shape, *(x.shape for x in p))
+    t, m, s = jnp.broadcast_arrays(y_true[..., None, :], p.mean, p.log_variance)
+    dense = _gaussian(t, m, s, jnp.zeros((), m.dtype))
+    joint = p.logits - jnp.sum(dense, -1)
+    return jax.nn.logsumexp(p.logits, -1) - jax.nn.logsumexp(joint, -1)
+
+
+class MixtureNLL(Loss):
+    fn = mixture_nll
+    couples = "none"
+    domain = MIXTURE
+    aliases = ("mixture_density",)

@@ -164,7 +164,7 @@ def test_inputs(case):
         one = dataclasses.replace(case, weighting=weighting, dtype="bfloat16")
         inputs = one.inputs()
         y_pred = jax.tree.leaves(inputs[1])
-        assert one.shape == (y_pred[0].shape if len(y_pred) == 1 else (8, y_pred[1].shape[1]))
+        assert one.shape == (y_pred[0].shape if len(y_pred) == 1 else (8, y_pred[1].shape[-1]))
         assert all(x.dtype == jnp.bfloat16 for x in y_pred)
         assert all(w.shape == one.shape[:1] for w in inputs[2:])
         assert len(inputs) == (2 if weighting == "none" else 3)

@@ -228,6 +228,41 @@ def of_tweedie(t, p, config):
     return (slope * size * np.minimum(1, np.abs(apart)))[:, 0], slope * size
 
 
+def two_components(p):
+    """As `parted`: two logits, two means and two log-variances, of any dimension."""
+    logits, mean, log_variance = jnp.split(p, (2, 1 + p.shape[-1] // 2), -1)
+    shape = (*p.shape[:-1], 2, mean.shape[-1] // 2)
+    return losses.Mixture(logits, mean.reshape(shape), log_variance.reshape(shape))
+
+
+def mixture_nll(t, p):
+    d = len(t)
+    logits, means, log_variances = p[:2], p[2 : 2 + 2 * d], p[2 + 2 * d :]
+    top = max(logits)
+    weights = [mp.exp(z - top) for z in logits]
+    dense = []
+    for k in (0, 1):
+        rows = zip(t, means[k * d :], log_variances[k * d :], strict=False)
+        dense.append(mp.exp(-mp.fsum(gaussian_nll([x], [m, s]) for x, m, s in rows)))
+    return -mp.log(mp.fdot(weights, dense) / mp.fsum(weights))
+
+
+def of_mixture(t, p, _):
+    logits, m, s = np.split(p, 3, -1)
+    z2 = (t - m) ** 2 * np.exp(-s)
+    joint = logits - (s + z2) / 2
+    size = row_largest(np.concatenate([logits, s, joint.max(-1, keepdims=True)], -1))[:, None]
+    weight = np.exp(joint - np.logaddexp(*joint.T)[:, None]) * largest(1, size, z2)
+    slope = weight * np.sqrt(z2) * np.exp(-s / 2)
+    slopes = np.concatenate([np.ones_like(m), slope, weight * largest(1, z2)], -1)
+    return largest(1, size[:, 0]), largest(1, size) * slopes
+
+
+def mixtures(rng):
+    t = np.float32(rng.choice([0, 1, -30], (80, 1)))
+    return t, np.float32(np.stack([mild(rng, 80)[rng.permutation(80)] for _ in range(6)], -1))
+
+
 CASES = (
     Case(
         losses.GaussianNLL,
@@ -423,6 +458,23 @@ CASES = (
                 "sm.families.Tweedie(var_power=1.2).deviance(y_true.ravel(), "
                 "np.exp(y_pred.ravel())) / y_true.size",
                 {"power": 1.2},
+            ),
+        ),
+        keras=None,
+    ),
+    Case(
+        losses.MixtureNLL,
+        exact=mixture_nll,
+        packed=two_components,
+        inputs=mixtures,
+        sizes=of_mixture,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "-torch.distributions.MixtureSameFamily("
+                "torch.distributions.Categorical(logits=y_pred.logits), "
+                "torch.distributions.Independent(torch.distributions.Normal("
+                "y_pred.mean, (y_pred.log_variance / 2).exp()), 1)).log_prob(y_true).mean()",
             ),
         ),
         keras=None,

@@ -59,7 +59,9 @@ def _arrays(y_true, y_pred):
 
 def _drawn(domain, shape):
     y_true, y_pred = testing.draw(domain, shape)
-    y_pred = np.concatenate(jax.tree.leaves(y_pred), -1)  # parameters side by side
+    if domain.is_nested:  # parameters side by side
+        parts = [x.reshape(len(x), -1) for x in jax.tree.leaves(y_pred)]
+        y_pred = np.concatenate(parts, -1)
     return y_true.astype(np.int32) if y_true.dtype.kind == "i" else y_true, y_pred
 
 

@@ -72,6 +72,17 @@ class Beta(NamedTuple):
     log_beta: Any
 
 
+class Mixture(NamedTuple):
+    """K normal distributions of d dimensions: logits (..., K) of the weights, the rest (..., K, d).
+
+    The variances are those along each dimension.
+    """
+
+    logits: Any
+    mean: Any
+    log_variance: Any
+
+
 _DRAWN = 0.7  # the deviation of parameters that are drawn
 
 
@@ -189,3 +200,50 @@ NEGATIVE_BINOMIAL, ZERO_INFLATED = (
     )
 )
 BETA = _made(Beta, "beta", "numbers between 0 and 1", _share, (0.125, 0.5, 0.875), _inside)
+
+
+def _draw_mixture(rng: np.random.Generator, s: tuple[int, ...]) -> tuple[Any, Any]:
+    """Of two components, for a shape without them."""
+    of_all = (*s[:-1], 2, s[-1])
+    logits, log_variance = rng.normal(size=of_all[:-1]), rng.normal(0, _DRAWN, of_all)
+    return rng.normal(size=s), Mixture(logits, rng.normal(size=of_all), log_variance)
+
+
+def _two(logit: float = 0.0, left: float = -1.0, log_variance: float = 0.0) -> Mixture:
+    """Of one dimension."""
+    return Mixture([logit, 0.0], [[left], [1.0]], [[log_variance], [0.0]])
+
+
+def _of_left(x: Array) -> tuple[Any, Any]:
+    mean = jnp.stack([x, jnp.ones_like(x)])[None, :, None]
+    return jnp.zeros((1, 1)), Mixture(jnp.zeros((1, 2)), mean, jnp.zeros((1, 2, 1)))
+
+
+def _mixture_edges() -> Iterator[Edge]:
+    """Side by side, as those of `_made`."""
+    rows = np.array([[0], [1], [-2.5]], np.float32)
+    usual = np.array([0, 0, -1, 1, 0, 0], np.float32)
+    yield ZERO, "y_pred", rows, np.zeros((3, 6), np.float32)
+    for i, name in ((0, "logit"), (2, "mean"), (4, "log_variance")):
+        for value in (-80, 80):
+            at = np.where(np.arange(6) == i, np.float32(value), usual)
+            yield EXTREME, f"{name} = {value}", rows, np.tile(at, (3, 1))
+
+
+MIXTURE = Domain(
+    "mixture",
+    _draw_mixture,
+    target="real numbers",
+    accuracy=None,
+    curves=(Line("y_true = 0", "mean of one of two components, the other at 1", -3, 3, _of_left),),
+    points=(
+        ("between both", [0.0], _two()),
+        ("at one of both", [1.0], _two()),
+        ("at the rare one", [1.0], _two(logit=5.0)),
+        ("far from both", [10.0], _two()),
+        ("in a narrow one", [-1.0], _two(log_variance=-5.0)),
+    ),
+    grid=([[0.0], [1.0]], [_two(left=x, logit=z) for x in (-80, 0, 80) for z in (-80, 0, 80)]),
+    edges=_mixture_edges,
+    extremes=lambda limits: ((n, t, p / 10) for _, n, t, p in _mixture_edges()),
+)
