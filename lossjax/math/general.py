@@ -73,7 +73,8 @@ def _distance(shape: Array, least: float) -> tuple[Array, Array]:
 
 def _parts(x: Array, width: Array) -> tuple[Array, Array, Array]:
     """M, 1/M and m²/M², M the larger of 1 and |x| / width, m the smaller one."""
-    size = at_most(_FAR, jnp.abs(x) * (1 / width))
+    # Twice: an infinite width makes NaN of an infinite x, a small one an infinite size.
+    size = at_most(_FAR, at_most(_FAR, jnp.abs(x)) * (1 / width))
     large = at_least(1.0, size)
     inverse = 1 / large
     small = at_most(1.0, size) * inverse
