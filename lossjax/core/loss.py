@@ -218,11 +218,11 @@ class Loss:
         `y_true` and `y_pred` are arrays, numbers in lists or, where `call` takes them, pytrees of
         arrays, such as a named tuple of mean and variance: each has the samples along its first
         axes, and others of its own. `sample_weight` and `mask` (true: counts) broadcast to the
-        values per sample: (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d); `Dice`,
-        `Tversky` and `CTC` take masks of what is inside a sample too. What the mask takes out has
-        no influence on the value or on any gradient, not even as NaN. Nor has NaN of a weight of
-        0; a finite sample with that weight is still there for the others, where a loss couples
-        them.
+        values per sample: (B,) for inputs (B, d), (B, T) or (B, 1) for inputs (B, T, d);
+        losses of regions and `CTC` take masks of what is inside a sample too. What the mask takes
+        out has no influence on the value or on any gradient, not even as NaN. Nor has NaN of a
+        weight of 0; a finite sample with that weight is still there for the others, where a loss
+        couples them.
         """
         with jax.named_scope(self.name):
             inputs = self._prepare(y_true, y_pred, sample_weight, mask)

@@ -93,7 +93,7 @@ def _curves(loss: Any, line: Line, xs: np.ndarray) -> tuple[np.ndarray, np.ndarr
     values = _subject.values_of(loss)
 
     def value(x: Array) -> Array:
-        return jnp.sum(jnp.atleast_1d(values(*line.inputs(x)))[0])
+        return jnp.mean(jnp.atleast_1d(values(*line.inputs(x)))[0])
 
     def all_three(x: Array) -> tuple[Array, Array, Array]:
         return value(x), jax.grad(value)(x), jax.grad(jax.grad(value))(x)

@@ -57,6 +57,14 @@ def cases():
         of_row = functools.partial(cls, axis=(1, 2))
         yield from ((of_row, REGIONS, *w, True) for w in few)
         yield of_row, REGIONS, None, PIXELS, True
+    for whole in (
+        functools.partial(losses.Jaccard, batch=True, class_axis=None),
+        functools.partial(losses.DiceCrossEntropy, batch=True, exclusive=True),
+    ):
+        yield whole, REGIONS, WEIGHT, KEPT, True
+        yield whole, REGIONS, None, PIXELS, True
+    yield functools.partial(losses.Jaccard, batch=True), REGIONS, None, PIXELS, True
+    yield functools.partial(losses.Jaccard, absent="skip"), REGIONS, None, PIXELS, True
     for reduction in ("sum_over_batch_size", "sum", "mean_with_sample_weight", None):
         pairs = functools.partial(losses.Circle, gamma=4.0, reduction=reduction)
         yield from ((pairs, (LABELS, POINTS), *w, True) for w in of_rows)

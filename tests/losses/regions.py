@@ -121,6 +121,7 @@ def of_distances(d, z, config):
 
 IMAGE = {"class_axis": None}
 ONE_CHANNEL = "y_pred[:, None], y_true[:, None]"  # as its users have them: channels first
+CHANNELS = "y_pred.transpose(1, 2), y_true.transpose(1, 2)"
 
 CASES = (
     Case(
@@ -162,8 +163,7 @@ CASES = (
         elsewhere=(
             Elsewhere(
                 "monai",
-                "monai.losses.GeneralizedDiceLoss(sigmoid=True, w_type='uniform')"
-                "(y_pred.transpose(1, 2), y_true.transpose(1, 2))",
+                f"monai.losses.GeneralizedDiceLoss(sigmoid=True, w_type='uniform')({CHANNELS})",
                 {"smoothing": 1e-5, "volume_exponent": 0},
                 note="Its w_type 'square' is 2, 'simple' 1; those weights are float32 there.",
             ),
@@ -184,6 +184,18 @@ CASES = (
                 "monai",
                 f"monai.losses.DiceCELoss(sigmoid=True)({ONE_CHANNEL})",
                 {"class_axis": None, "smoothing": 1e-5},
+            ),
+            Elsewhere(
+                "monai",
+                f"monai.losses.DiceLoss(sigmoid=True)({CHANNELS})",
+                {"ce_weight": 0.0, "smoothing": 1e-5},
+                note="Dice alone, with the options of regions.",
+            ),
+            Elsewhere(
+                "segmentation-models-pytorch",
+                f"smp.losses.DiceLoss('multilabel', smooth=1.0)({CHANNELS})",
+                {"ce_weight": 0.0, "smoothing": 2.0, "batch": True, "absent": "zero"},
+                note="Its smoothing stands beside the overlap, ours beside twice that.",
             ),
         ),
     ),
@@ -207,6 +219,12 @@ CASES = (
                 "smp.losses.TverskyLoss('binary', alpha=0.3, beta=0.7, gamma=0.75)(y_pred, y_true)",
                 {"class_axis": None, "batch": True, "absent": "zero"},
                 note="Its alpha weighs false alarms, its gamma is an exponent of the mean.",
+            ),
+            Elsewhere(
+                "monai",
+                f"monai.losses.TverskyLoss(sigmoid=True, alpha=0.3, beta=0.7)({CHANNELS})",
+                {"exponent": 1.0, "smoothing": 1e-5},
+                note="Its alpha weighs false alarms.",
             ),
         ),
     ),

@@ -118,11 +118,18 @@ def _of_region(x: Array) -> tuple[Any, Any]:
     return jnp.asarray([[1.0, 0.0]]), jnp.stack([1 + jnp.minimum(x, 0), jnp.maximum(x, 0)])[None]
 
 
-_COLUMN = [[1.0], [0.0]]  # of the pixels, with one class
+# Two pixels of two classes, the second of which is where the first is not.
+_ONE_EACH = [[1.0, 0.0], [0.0, 1.0]]
+_SECOND = [[0.0, 1.0], [0.0, 1.0]]
+
+
+def _signed(first: float, second: float) -> list[list[float]]:
+    """Logits of both pixels."""
+    return [[first, -first], [second, -second]]
 
 
 def _of_logit(x: Array) -> tuple[Any, Any]:
-    return jnp.asarray([_COLUMN]), jnp.stack([x, -x])[None, :, None]
+    return jnp.asarray([_ONE_EACH]), jnp.stack([jnp.stack([x, -x]), jnp.stack([-x, x])])[None]
 
 
 REGION = Domain(
@@ -152,18 +159,18 @@ REGION = Domain(
         shape=(6, 5, 2),
         target="0 or 1 for each pixel and class",
         rules=_BINARY_LOGITS.rules,
-        curves=(Line("", "logit of both pixels, the second one taken negative", -6, 6, _of_logit),),
+        curves=(Line("", "logit of the right class of both pixels", -6, 6, _of_logit),),
         points=(
-            ("right", _COLUMN, [[INF], [-INF]]),
-            ("undecided", _COLUMN, [[0.0], [0.0]]),
-            ("all marked", _COLUMN, [[INF], [INF]]),
-            ("no overlap", _COLUMN, [[-INF], [INF]]),
-            ("empty region, none marked", [[0.0], [0.0]], [[-INF], [-INF]]),
-            ("empty region, undecided", [[0.0], [0.0]], [[0.0], [0.0]]),
+            ("right", _ONE_EACH, _signed(INF, -INF)),
+            ("undecided", _ONE_EACH, _signed(0.0, 0.0)),
+            ("all of one class", _ONE_EACH, _signed(INF, INF)),
+            ("no overlap", _ONE_EACH, _signed(-INF, INF)),
+            ("one class, right", _SECOND, _signed(-INF, -INF)),
+            ("one class, undecided", _SECOND, _signed(0.0, 0.0)),
         ),
         grid=(
-            [[[0.0], [0.0]], _COLUMN],
-            np.array([*itertools.product([-INF, -3, -0.5, 0, 1, INF], repeat=2)])[..., None],
+            [_ONE_EACH, _SECOND],
+            [_signed(*x) for x in itertools.product([-INF, -3, -0.5, 0, 1, INF], repeat=2)],
         ),
         edges=_binary_logits_edges,
         extremes=_BINARY_LOGITS.extremes,
@@ -184,7 +191,7 @@ _ACROSS = [[-1.0], [1.0]]  # the boundary
 
 DISTANCE = Domain(
     "distance",
-    lambda rng, s: (rng.normal(0, 3, s), rng.uniform(0, 1, s)),
+    lambda rng, s: (rng.normal(2, 3, s), rng.uniform(0, 1, s)),
     shape=(6, 5, 2),
     target="distances of each pixel to the boundary, negative inside",
     rules=lambda loss, t, p: (within("y_pred", p),),
@@ -200,7 +207,7 @@ DISTANCE = Domain(
     extremes=lambda limits: ((name, 1 - 2 * t, p) for name, t, p in _binary_extremes(limits)),
     logits=Domain(
         "distance logits",
-        lambda rng, s: (rng.normal(0, 3, s), rng.normal(0, 2, s)),
+        lambda rng, s: (rng.normal(2, 3, s), rng.normal(0, 2, s)),
         shape=(6, 5, 2),
         target="distances of each pixel to the boundary, negative inside",
         accuracy=None,
