@@ -517,7 +517,7 @@ def quantile_crps(y_true: Input, y_pred: Input) -> Array:
     """
     u = -_errors("quantile_crps", y_true, y_pred)
     count = max(1, u.shape[-1])
-    level = ((jnp.arange(u.shape[-1]) + 0.5) / count).astype(u.dtype)
+    level = (jnp.arange(u.shape[-1], dtype=u.dtype) + 0.5) / count
     return 2 * mean(_quantile(u, jnp.broadcast_to(level, u.shape)), -1)
 
 
