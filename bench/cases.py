@@ -128,9 +128,10 @@ def find(name: str) -> type[Loss]:
 
 
 def configurations(cls: type[Loss]) -> list[Loss]:
-    """The defaults, and logits too where the loss takes them: other formulas, other costs."""
+    """The defaults, and logits too where the loss may take them: other formulas, other costs."""
     logits: dict[str, Any] = {"from_logits": True}
-    return [example(cls), cls(**logits)] if hasattr(cls, "from_logits") else [example(cls)]
+    is_of_shares = getattr(cls, "from_logits", None) is False
+    return [example(cls), cls(**logits)] if is_of_shares else [example(cls)]
 
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ def section(cls: type[Loss]) -> str:
         f"![Value, gradient and curvature of {found.name}]({picture_name(cls)})",
         of_points(example(cls)),
     ]
-    if "from_logits" in arguments:
+    if "from_logits=False" in arguments:
         parts += ["With `from_logits=True`:", of_points(cls(from_logits=True))]
     return "\n\n".join(part.rstrip("\n") for part in (*parts, rest) if part) + "\n"
 

@@ -17,8 +17,7 @@ import gallery
 import peers
 from fingerprints import fingerprint, is_stale
 from lossjax import Loss
-from lossjax.core.registry import listed
-from parts import code, known, pages, sections, table
+from parts import about, by_family, code, known, pages, sections, table
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
@@ -92,12 +91,12 @@ def texts(words: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
 
 
 def of_losses() -> str:
-    """README's table."""
+    """README's table: a line a family."""
     rows = []
-    for cls in known():
-        name, *lists, formula = listed(cls)
-        rows.append([code([name]), *map(code, lists), formula])
-    return table(["class", "other names", "hyperparameters", "values per sample"], rows)
+    for family, members in by_family().items():
+        link = f"[{family}](docs/gallery/{family}.md)"
+        rows.append([link, about(members[0]), code(cls.__name__ for cls in members)])
+    return table(["family", "", "losses"], rows)
 
 
 def superfluous(wanted: dict[Path, Any]) -> list[Path]:

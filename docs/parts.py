@@ -30,14 +30,22 @@ def sections(folder: Path) -> dict[str, str]:
     return found
 
 
-def pages(title: str, written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """(name of the file, text) of each family."""
+def by_family() -> dict[str, list[type[Loss]]]:
     families: dict[str, list[type[Loss]]] = {}
     for cls in known():
         families.setdefault(family_of(cls), []).append(cls)
-    for family, members in sorted(families.items()):
-        about = (importlib.import_module(members[0].__module__).__doc__ or "").split("\n")[0]
-        head = f"# {title}: {family}\n\n{about} [All families](README.md).\n"
+    return dict(sorted(families.items()))
+
+
+def about(cls: type[Loss]) -> str:
+    """The first line of its family's docstring."""
+    return (importlib.import_module(cls.__module__).__doc__ or "").split("\n")[0]
+
+
+def pages(title: str, written: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(name of the file, text) of each family."""
+    for family, members in by_family().items():
+        head = f"# {title}: {family}\n\n{about(members[0])} [All families](README.md).\n"
         own = [written[cls.__name__] for cls in members if cls.__name__ in written]
         yield f"{family}.md", "\n".join([head, *own])
 

@@ -107,7 +107,7 @@ def _made(cls: type[Loss], function: Callable[..., Any], args: Any, kwargs: Any)
 def _look(where: str, loss: Loss | None, inputs: Inputs) -> None:
     """Everything about the arguments of a loss, as far as weight and mask let it count."""
     t, p, inside, weight, mask = inputs
-    axis = getattr(loss, "axis", -1)
+    axis = -1 if loss is None else loss._axis(jnp.ndim(jax.tree.leaves(p)[0]))
     counts = [] if inside is None else [inside != 0]
     if weight is not None:
         for rule in _numbers("sample_weight", weight):

@@ -35,8 +35,8 @@ ERRORS = (
     Error(
         "mse: a mean over the wrong axis",
         "losses/regression.py",
-        "mean(jnp.square(y_pred - y_true), -1)",
-        "mean(jnp.square(y_pred - y_true), 0)",
+        "plain_mean(_squared_error(y_true, y_pred), -1)",
+        "plain_mean(_squared_error(y_true, y_pred), 0)",
         "MeanSquaredError",
     ),
     Error(
@@ -49,8 +49,8 @@ ERRORS = (
     Error(
         "mape: the floor of the divisor",
         "losses/regression.py",
-        "scale = floored(EPSILON, absolute(y_true))",
-        "scale = floored(1e-6, absolute(y_true))",
+        "scale = floored(EPSILON, absolute(t))",
+        "scale = floored(1e-6, absolute(t))",
         "MeanAbsolutePercentageError",
     ),
     Error(

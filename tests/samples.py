@@ -134,7 +134,16 @@ def region(rng):
     t = np.float32(rng.integers(0, 2, (3 * n, CLASSES)))
     p = np.concatenate([rng.uniform(size=(n, CLASSES)), magnitudes(rng, -12, 0, (n, CLASSES))])
     good = np.abs(t[2 * n :] - magnitudes(rng, -7, -1, (n, CLASSES)))
-    return t, np.concatenate([p, good]).astype(np.float32)
+    return t[:, None], np.concatenate([p, good]).astype(np.float32)[:, None]
+
+
+def region_logits(rng):
+    """A row is a batch of one image. Some are right by far, some wrong."""
+    n = 30
+    t = np.float32(rng.integers(0, 2, (4 * n, CLASSES)))
+    z = [rng.normal(0, s, (n, CLASSES)) for s in (1e-3, 2, 10)]
+    good = (2 * t[3 * n :] - 1) * rng.uniform(3, 30, (n, CLASSES))
+    return t[:, None], np.float32(np.concatenate([*z, good]))[:, None]
 
 
 def box(rng):
@@ -173,6 +182,7 @@ BY_DOMAIN = {
     "score": score,
     "distribution": distribution,
     "region": region,
+    "region logits": region_logits,
     "box": box,
     "embedding": embedding,
     "sequence": sequence,

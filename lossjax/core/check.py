@@ -65,10 +65,20 @@ def _limits(x: Any) -> tuple[int, int]:
     return max(int(own.min), int(held.min)), min(int(own.max), int(held.max))
 
 
+def wide_dtype(x: Array) -> Any:
+    """The dtype in which is computed what is made of `x`."""
+    is_wide = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4
+    return x.dtype if is_wide else jnp.dtype(jnp.float32)
+
+
 def wide(x: Array) -> Array:
     """`x` in float32 at least: integers, booleans and 16-bit floats are widened."""
-    is_wide = jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4
-    return x if is_wide else x.astype(jnp.float32)
+    return x.astype(wide_dtype(x))
+
+
+def is_narrow(x: Array) -> bool:
+    """Whether it has floats of 16 bits."""
+    return jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4
 
 
 def labels(where: str, y_true: Any) -> Array:
@@ -105,14 +115,27 @@ def aligned(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def pair(where: str, y_true: Any, y_pred: Any, *, align: bool = False) -> tuple[Array, Array]:
-    """Both as arrays in `y_pred`'s dtype, float32 at least, of shapes that fit.
+def alike(y_true: Array, y_pred: Array, narrow: bool = False) -> tuple[Array, Array]:
+    """Both in `y_pred`'s dtype, float32 at least; `narrow` leaves 16-bit floats as they are.
+
+    Then the loss widens them where it computes.
+    """
+    dtype = wide_dtype(y_pred)
+    narrow = narrow and dtype == jnp.float32
+    y_true, y_pred = (y if narrow and is_narrow(y) else y.astype(dtype) for y in (y_true, y_pred))
+    return y_true, y_pred
+
+
+def pair(
+    where: str, y_true: Any, y_pred: Any, *, align: bool = False, narrow: bool = False
+) -> tuple[Array, Array]:
+    """Both as arrays in `y_pred`'s dtype, float32 at least, of shapes that fit; see `alike`.
 
     A shape may be broadcast to the other one, as Keras does; two shapes that would both grow,
     such as (N,) against (N, 1), are an error.
     """
-    y_pred = prediction(where, y_pred)
-    y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
+    y_pred = array(where, "y_pred", y_pred)
+    y_true, y_pred = alike(array(where, "y_true", y_true), y_pred, narrow)
     if align:
         y_true, y_pred = aligned(y_true, y_pred)
     if joint_shape(y_true.shape, y_pred.shape) not in (y_true.shape, y_pred.shape):
@@ -201,10 +224,12 @@ def same_rank(where: str, y_true: Array, y_pred: Array, axis: Axis) -> tuple[Arr
     return y_true, y_pred
 
 
-def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+def same_shape(
+    where: str, y_true: Any, y_pred: Any, *, narrow: bool = False
+) -> tuple[Array, Array]:
     """As `pair`, for losses whose shapes must be equal."""
-    y_pred = prediction(where, y_pred)
-    y_true = array(where, "y_true", y_true).astype(y_pred.dtype)
+    y_pred = array(where, "y_pred", y_pred)
+    y_true, y_pred = alike(array(where, "y_true", y_true), y_pred, narrow)
     if y_true.shape != y_pred.shape:
         raise ValueError(
             f"{where}: y_true and y_pred must have the same shape, got {y_true.shape} and "
@@ -228,6 +253,21 @@ def class_axis(where: str, y_pred: Array, axis: Any) -> None:
         raise ValueError(
             f"{where}: axis must be an axis of y_pred of shape {y_pred.shape}, got {shown(axis)}."
         )
+
+
+def region_axes(where: str, ndim: int, class_axis: Any, batch: bool) -> tuple[int, ...]:
+    """The axes over which a region lies: all but those of the images and of the classes."""
+    kept = set() if batch else {0}
+    if class_axis is not None:
+        is_axis = _is_index(class_axis) and -ndim <= class_axis < ndim
+        if not is_axis or class_axis % ndim == 0:
+            raise ValueError(
+                f"{where}: class_axis must be an axis of y_pred after the first, which is that of "
+                f"the images, or None for regions without one; y_pred has {ndim} axes, got "
+                f"{shown(class_axis)}."
+            )
+        kept.add(class_axis % ndim)
+    return tuple(axis for axis in range(ndim) if axis not in kept)
 
 
 def ignored(where: str, value: Any) -> Ignored:
@@ -307,7 +347,7 @@ def factor(where: str, name: str, value: Any, x: Array) -> Array | None:
     within(where, name, value, "[0, inf)")
     if isinstance(value, (int, float)) and value == 1:
         return None
-    out = array(where, name, value).astype(x.dtype)
+    out = array(where, name, value).astype(wide_dtype(x))
     if joint_shape(out.shape, x.shape) != x.shape:
         raise ValueError(
             f"{where}: {name} must be a number, or have a shape that broadcasts to that of the "
@@ -732,6 +772,28 @@ def labels_or_targets(where: str, y_true: Array, tokens: tuple[int, ...], classe
             f"{where}: y_true of {y_true.dtype} must have shape {want}, got {y_true.shape}."
             f"{' Pass y_true[..., 0].' if y_true.shape == (*want, 1) else ''}"
         )
+
+
+def truth_and_logits(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """Class numbers (...), or targets of the shape of the logits (..., classes), and the logits."""
+    z = prediction(where, y_pred)
+    class_axis(where, z, -1)
+    y = array(where, "y_true", class_number(y_true))
+    if is_targets(y):
+        y = y.astype(z.dtype)
+    elif y.ndim == z.ndim and y.shape[-1] == 1:
+        y = y[..., 0]
+    labels_or_targets(where, y, z.shape[:-1], z.shape[-1])
+    return y if is_targets(y) else labels(where, y), z
+
+
+def is_targets(y_true: Array) -> bool:
+    return bool(jnp.issubdtype(y_true.dtype, jnp.floating))
+
+
+def exists(labels: Array, y_pred: Array) -> Array:
+    """Which labels are a class of `y_pred`."""
+    return (labels >= 0) & (labels < y_pred.shape[-1])
 
 
 def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:

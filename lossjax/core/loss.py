@@ -270,14 +270,18 @@ class Loss:
 
     def _coupling(self, y_pred: Any) -> str | None:
         """What the values depend on: as declared, but for an `axis` with or without the batch."""
-        declared, axis = self._declared.couples, getattr(self, "axis", "")
+        ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
+        declared, axis = self._declared.couples, self._axis(ndim)
         if declared == "pairs" or not isinstance(axis, AXIS_TYPES):
             return declared
-        ndim = jnp.ndim(jax.tree.leaves(y_pred)[0])
         is_of_batch = across.has_rows(axis, ndim)
         if declared == "sums":
             return "sums" if is_of_batch else "none"
         return "pairs" if is_of_batch and ndim > 1 else declared
+
+    def _axis(self, ndim: int) -> Any:
+        """The axes of `y_pred`, which has so many, that a value is made of; "" for the last."""
+        return getattr(self, "axis", "")
 
     def _axis_name(self) -> AxisName:
         """The mesh axes over which the batch of a loss that couples samples is spread."""
@@ -316,12 +320,15 @@ class Loss:
     ) -> Inputs:
         """Everything as arrays, and harmless numbers in the samples that count for nothing."""
         where = type(self).__name__
-        y_true = arrays(where, "y_true", y_true, labels=self._declared.domain.labelled)
-        y_pred = jax.tree.map(check.wide, arrays(where, "y_pred", y_pred))
+        widens, labelled = self._declared.widens, self._declared.domain.labelled
+        y_true = arrays(where, "y_true", y_true, labels=labelled, narrow=widens)
+        y_pred = arrays(where, "y_pred", y_pred, narrow=widens)
+        if not widens:
+            y_pred = jax.tree.map(check.wide, y_pred)
         if self._declared.fn and isinstance(y_true, jax.Array) and isinstance(y_pred, jax.Array):
             y_true, y_pred = check.aligned(y_true, y_pred)
-            if not self._declared.domain.labelled:
-                y_true = y_true.astype(y_pred.dtype)
+            if not labelled:
+                y_true, y_pred = check.alike(y_true, y_pred, narrow=widens)
         if mask is not None:
             mask = check.array(where, "mask", mask).astype(bool)
         if sample_weight is not None:
@@ -339,7 +346,7 @@ class Loss:
             inputs = sums.weighed(self, inputs)
             if inputs.weight is None and inputs.mask is None:
                 return inputs
-        axis = getattr(self, "axis", -1)
+        axis = self._axis(jnp.ndim(jax.tree.leaves(inputs.y_pred)[0]))
         if self._declared.couples is None:
             alive = reduce.alive(where, self._shape(inputs), inputs.weight, inputs.mask)
             return reduce.disarmed(inputs, alive, axis, reduce.defused)
@@ -425,8 +432,11 @@ def _is_default(value: Any, default: Any) -> bool:
     return isinstance(value, _PLAIN) and value == default
 
 
-def arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
-    """Array leaves: numbers in lists are one array; integers stay such, wide and signed."""
+def arrays(where: str, name: str, tree: Any, labels: bool = False, narrow: bool = False) -> Any:
+    """Array leaves: numbers in lists are one array; integers stay such, wide and signed.
+
+    So do 16-bit floats with `narrow`.
+    """
 
     def is_leaf(x: Any) -> bool:
         numbers = (int, float, bool)
@@ -437,6 +447,8 @@ def arrays(where: str, name: str, tree: Any, labels: bool = False) -> Any:
         if labels:
             x = check.class_number(x)
         x = check.array(where, name, x)
+        if narrow and check.is_narrow(x):
+            return x
         is_wide = x.dtype.itemsize >= 4 and jnp.issubdtype(x.dtype, jnp.unsignedinteger)
         if is_wide or x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
             return check.wide(x)

@@ -26,6 +26,8 @@ class Declared(NamedTuple):
     # What a value depends on: "none" but its own sample, "sums" over the batch, "pairs" of samples.
     # With "none" masks and weights cost next to nothing. None: nothing is taken for granted.
     couples: str | None = None
+    # Whether `fn` takes 16-bit floats as they are, and widens them where it computes.
+    widens: bool = False
 
 
 def declaration(cls: Any) -> tuple[Declared, dict[str, Any]]:
@@ -35,6 +37,8 @@ def declaration(cls: Any) -> tuple[Declared, dict[str, Any]]:
     stated = {"default_name": snake_case(cls.__name__), "aliases": ()} | own
     if "domain" in own:
         stated["domain"] = domains.named(cls.__name__, own["domain"])
+    if "call" in vars(cls):  # a `call` is handed float32 at least
+        stated = {"widens": False} | stated
     inherited: Declared = cls._declared
     return inherited._replace(**stated), own
 

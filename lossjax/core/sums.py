@@ -122,8 +122,8 @@ def total(loss: Any, inputs: Inputs, axis_name: AxisName) -> SumsTotal:
         value, _ = _with_mask(loss.from_sums(sums))
         if value.ndim:
             raise ValueError(
-                f"{name}: totals with weights or a mask of the values need axis=None or an "
-                f"axis that leaves the batch out, got axis={getattr(loss, 'axis', None)}."
+                f"{name}: totals with weights or a mask of the values need one value for the "
+                f"batch, or values of its samples, got {value.shape} values of the batch."
             )
         shape = max((x.shape for x in (weight, mask) if x is not None), key=len)
         ones = jnp.ones(shape, value.dtype)

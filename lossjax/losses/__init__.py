@@ -22,11 +22,14 @@ from lossjax.losses.boxes import *  # noqa: F403
 from lossjax.losses.categorical import *  # noqa: F403
 from lossjax.losses.cross_entropy import *  # noqa: F403
 from lossjax.losses.distribution import *  # noqa: F403
+from lossjax.losses.fenchel_young import *  # noqa: F403
 from lossjax.losses.hinge import *  # noqa: F403
 from lossjax.losses.imbalance import *  # noqa: F403
 from lossjax.losses.likelihood import *  # noqa: F403
+from lossjax.losses.lovasz import *  # noqa: F403
 from lossjax.losses.margin import *  # noqa: F403
 from lossjax.losses.ordinal import *  # noqa: F403
+from lossjax.losses.regions import *  # noqa: F403
 from lossjax.losses.regression import *  # noqa: F403
 from lossjax.losses.relative import *  # noqa: F403
 from lossjax.losses.robust import *  # noqa: F403

@@ -61,8 +61,8 @@ def binary_crossentropy(
     """
     where = "binary_crossentropy"
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_shape(where, y_true, y_pred)
-    smoothing = smoothing_amount(label_smoothing, p.dtype)
+    t, p = check.same_shape(where, y_true, y_pred, narrow=True)
+    smoothing = smoothing_amount(label_smoothing, check.wide_dtype(p))
     factors = _factors(where, p, pos_weight, label_weight)
     entropy = _binary_crossentropy(bool(from_logits), t, p, smoothing, *factors)
     return settle(mean(entropy, axis))
@@ -95,6 +95,7 @@ def _binary_crossentropy(
 class BinaryCrossentropy(Loss):
     fn = binary_crossentropy
     couples = "none"
+    widens = True
     domain = "binary"
     aliases = ("bce", "BCE")
     from_logits: bool = static(default=False)
@@ -163,10 +164,11 @@ def binary_focal_crossentropy(
     check.within(where, "alpha", alpha, "[0, 1]")
     check.within(where, "gamma", gamma, "[0, inf)")
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_shape(where, y_true, y_pred)
+    t, p = check.same_shape(where, y_true, y_pred, narrow=True)
+    dtype = check.wide_dtype(p)
     how = (bool(from_logits), bool(apply_class_balancing), known_exponent(gamma))
-    hyper = (jnp.asarray(gamma, p.dtype), jnp.asarray(alpha, p.dtype))
-    smoothing = smoothing_amount(label_smoothing, p.dtype)
+    hyper = (jnp.asarray(gamma, dtype), jnp.asarray(alpha, dtype))
+    smoothing = smoothing_amount(label_smoothing, dtype)
     return settle(mean(_binary_focal(how, t, p, *hyper, smoothing), axis))
 
 
@@ -192,6 +194,7 @@ def _binary_focal(
 class BinaryFocalCrossentropy(Loss):
     fn = binary_focal_crossentropy
     couples = "none"
+    widens = True
     domain = "binary"
     apply_class_balancing: bool = static(default=False)
     alpha: Hyper = leaf(default=0.25, interval="[0, 1]")

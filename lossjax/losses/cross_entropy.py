@@ -9,49 +9,35 @@ from lossjax.core import check, reduce
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.reduce import Total
 from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input
-from lossjax.math.elementwise import finite, guarded, surprise, weight_of, xmuly
+from lossjax.math import tempered
+from lossjax.math.elementwise import divergence, finite, guarded, power, surprise, weight_of, xmuly
 from lossjax.math.entropy import smoothing_amount
 from lossjax.math.fusion import at_least, bounded, largest, partials, settle
 from lossjax.math.softmax import (
     Terms,
+    below_largest,
     label_cross_entropy,
     log_sum_exp,
+    one_hot,
     sum_over_log_softmax,
 )
 
 __all__ = [
+    "BiTempered",
     "Brier",
     "ConfidencePenalty",
     "CrossEntropy",
+    "JensenShannon",
     "Poly1",
     "SymmetricCrossEntropy",
+    "bi_tempered",
     "brier",
     "confidence_penalty",
     "cross_entropy",
+    "jensen_shannon",
     "poly1",
     "symmetric_cross_entropy",
 ]
-
-
-def _labels_or_targets(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array]:
-    """Class numbers (...), or targets of the shape of the logits (..., classes), and the logits."""
-    z = check.prediction(where, y_pred)
-    check.class_axis(where, z, -1)
-    y = check.array(where, "y_true", check.class_number(y_true))
-    if _is_targets(y):
-        y = y.astype(z.dtype)
-    elif y.ndim == z.ndim and y.shape[-1] == 1:
-        y = y[..., 0]
-    check.labels_or_targets(where, y, z.shape[:-1], z.shape[-1])
-    return y if _is_targets(y) else check.labels(where, y), z
-
-
-def _is_targets(y: Array) -> bool:
-    return bool(jnp.issubdtype(y.dtype, jnp.floating))
-
-
-def _exists(labels: Array, z: Array) -> Array:
-    return (labels >= 0) & (labels < z.shape[-1])
 
 
 # --- cross-entropy ------------------------------------------------------------------------------
@@ -97,14 +83,14 @@ def cross_entropy(
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
     check.within(where, "z_loss", z_loss, "[0, inf)")
     check.choice(where, "smooth_over", smooth_over, ("all", "others"))
-    y, z = _labels_or_targets(where, y_true, y_pred)
+    y, z = check.truth_and_logits(where, y_true, y_pred)
     weight = check.of_classes(where, "class_weight", class_weight, z.shape[-1], z.dtype)
     counts = _counts(where, y, z, ignore_class)
     if counts is not None:
         z = guarded(z, counts[..., None])
     kept, added = _smoothing(label_smoothing, smooth_over, z)
     along = weight.reshape((1,) * (z.ndim - 1) + (-1,)) if weight.ndim else weight
-    if _is_targets(y):
+    if check.is_targets(y):
         values = sum_over_log_softmax(_weighed_entropy, -1, z, kept * y, along, added)
     else:
         values = xmuly(kept * weight_of(y, weight), label_cross_entropy(y, z, -1))
@@ -119,11 +105,11 @@ def cross_entropy(
 def _counts(where: str, y: Array, z: Array, ignore_class: Ignored) -> Array | None:
     """Which labels are of a class that counts; None where there are targets."""
     ignore_class = check.ignored(where, ignore_class)
-    if _is_targets(y):
+    if check.is_targets(y):
         if ignore_class is not None:
             raise ValueError(f"{where}: ignore_class needs class numbers, y_true holds targets.")
         return None
-    exists = _exists(y, z)
+    exists = check.exists(y, z)
     return exists if ignore_class is None else exists & ~check.is_among(y, ignore_class)
 
 
@@ -143,7 +129,7 @@ def _weighed_entropy(log_q: Array, t: Array, weight: Array, added: Array | None)
 
 
 def _weight_of_truth(y: Array, weight: Array) -> Array:
-    return jnp.sum(weight * y, -1) if _is_targets(y) else weight_of(y, weight)
+    return jnp.sum(weight * y, -1) if check.is_targets(y) else weight_of(y, weight)
 
 
 @partials(
@@ -202,7 +188,7 @@ class CrossEntropy(Loss):
         with jax.named_scope(self.name):
             inputs = self._prepare(y_true, y_pred, sample_weight, mask)
             values, own, counted = self._evaluate(inputs)
-            y, z = _labels_or_targets(where, inputs.y_true, inputs.y_pred)
+            y, z = check.truth_and_logits(where, inputs.y_true, inputs.y_pred)
             weight = jnp.asarray(self.class_weight, z.dtype)
             weights = jnp.broadcast_to(_weight_of_truth(y, weight), values.shape)
             loss, weight = (
@@ -218,16 +204,20 @@ class CrossEntropy(Loss):
 # --- a curve of every class's log softmax -------------------------------------------------------
 
 
+def _targets(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Array | None]:
+    """Targets, logits, and which labels there are; None for all."""
+    y, z = check.truth_and_logits(where, y_true, y_pred)
+    if check.is_targets(y):
+        return y, z, None
+    exists = check.exists(y, z)
+    return one_hot(y, z), guarded(z, exists[..., None]), exists
+
+
 def _over_classes(where: str, curve: Terms, y_true: Input, y_pred: Input, *hyper: Hyper) -> Array:
     """Σ curve(log softmax(z), t, *hyper); a label out of range has 0."""
-    y, z = _labels_or_targets(where, y_true, y_pred)
-    numbers = [jnp.asarray(h, z.dtype) for h in hyper]
-    if _is_targets(y):
-        return sum_over_log_softmax(curve, -1, z, y, *numbers)
-    exists = _exists(y, z)
-    z = guarded(z, exists[..., None])
-    t = (y[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
-    return jnp.where(exists, sum_over_log_softmax(curve, -1, z, t, *numbers), 0)
+    t, z, exists = _targets(where, y_true, y_pred)
+    values = sum_over_log_softmax(curve, -1, z, t, *(jnp.asarray(h, z.dtype) for h in hyper))
+    return values if exists is None else jnp.where(exists, values, 0)
 
 
 def poly1(y_true: Input, y_pred: Input, *, epsilon: Hyper = 2.0) -> Array:
@@ -361,3 +351,79 @@ class ConfidencePenalty(Loss):
     couples = "none"
     domain = "label logits"
     beta: Hyper = leaf(default=0.1, interval="[0, inf)", kw_only=True)
+
+
+def jensen_shannon(y_true: Input, y_pred: Input, *, weight: Hyper = 0.5) -> Array:
+    """w Σ t log(t / m) + (1 - w) Σ q log(q / m), m = w t + (1 - w) q, q = softmax(`y_pred`).
+
+    Use: labels of which some are wrong, w = `weight` leading from the cross-entropy (divided by w,
+    w → 0) to the mean absolute error (divided by 1 - w, w → 1); or two predictions that are to
+    agree, t = `y_true` being the other one.
+
+    `weight` is in (0, 1). No sum is divided by -(1 - w) log(1 - w), as the paper's is.
+    Shapes: logits (..., classes); class numbers (...), integers, or targets of the shape of the
+    logits, which sum to 1; values (...), in nats, from 0 to -w log w - (1 - w) log(1 - w). A label
+    out of range has the loss 0 and the derivative 0.
+    Raises ValueError for other shapes and a weight out of range.
+    Source: Lin (1991), IEEE Transactions on Information Theory 37(1), eq. 4.1; Englesson and
+    Azizpour (2021), arXiv:2105.04522.
+
+    >>> print(jensen_shannon([0], [[0.0, 0.0]]).round(4))
+    [0.2158]
+    """
+    check.within("jensen_shannon", "weight", weight, "(0, 1)")
+    return _over_classes("jensen_shannon", _to_the_middle, y_true, y_pred, weight)
+
+
+def _to_the_middle(log_q: Array, t: Array, w: Array) -> Array:
+    q = jnp.exp(log_q)
+    m = w * t + (1 - w) * q
+    return w * _divergence(t, m) + (1 - w) * _divergence(q, m)
+
+
+def _divergence(a: Array, m: Array) -> Array:
+    """a log(a / m), and 0 where a is."""
+    there = a > 0
+    return jnp.where(there, divergence(jnp.where(there, a, 1), jnp.where(there, m, 1)), 0)
+
+
+class JensenShannon(Loss):
+    fn = jensen_shannon
+    couples = "none"
+    domain = "label logits"
+    weight: Hyper = leaf(default=0.5, interval="(0, 1)", kw_only=True)
+
+
+def bi_tempered(y_true: Input, y_pred: Input, *, t1: Hyper = 0.8, t2: Hyper = 1.4) -> Array:
+    """Σ t (log_t1 t - log_t1 q) - (t^(2-t1) - q^(2-t1)) / (2-t1), log_a x = (x^(1-a) - 1) / (1-a).
+
+    Use: labels of which some are wrong: `t1` < 1 bounds the loss, and `t2` > 1 gives the tails of
+    the probabilities that let a wrong label be improbable. For t1, t2 → 1 it is `cross_entropy`.
+
+    q = exp_t2(`y_pred` - m), exp_a x = max(1 + (1 - a) x, 0)^(1 / (1 - a)), with m such that it
+    sums to 1; t = `y_true`; `t1` in [0, 1), `t2` > 1.
+    Shapes: logits (..., classes); class numbers (...), integers, or targets of the shape of the
+    logits; values (...). A label out of range has the loss 0 and the derivative 0.
+    Raises ValueError for other shapes and numbers out of range.
+    Source: Amid et al. (2019), arXiv:1906.03361, eq. 5 and 9.
+
+    >>> print(bi_tempered([0], [[0.0, 0.0]]).round(4))
+    [0.5394]
+    """
+    where = "bi_tempered"
+    check.within(where, "t1", t1, "[0, 1)")
+    check.within(where, "t2", t2, "(1, inf)")
+    t, z, exists = _targets(where, y_true, y_pred)
+    a, c = 1 - jnp.asarray(t1, z.dtype), jnp.asarray(t2, z.dtype) - 1
+    log_q = tempered.log_shares(below_largest(z), c)
+    terms = power(t, 1 + a) / a - t * jnp.exp(a * log_q) * (1 + a) / a + jnp.exp((1 + a) * log_q)
+    values = jnp.sum(terms, -1) / (1 + a)
+    return values if exists is None else jnp.where(exists, values, 0)
+
+
+class BiTempered(Loss):
+    fn = bi_tempered
+    couples = "none"
+    domain = "label logits"
+    t1: Hyper = leaf(default=0.8, interval="[0, 1)", kw_only=True)
+    t2: Hyper = leaf(default=1.4, interval="(1, inf)", kw_only=True)

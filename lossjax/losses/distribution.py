@@ -27,7 +27,7 @@ def kl_divergence(y_true: Input, y_pred: Input) -> Array:
     >>> print(kl_divergence([[0.5, 0.5]], [[0.25, 0.75]]).round(4))
     [0.1438]
     """
-    y_true, y_pred = check.pair("kl_divergence", y_true, y_pred)
+    y_true, y_pred = check.pair("kl_divergence", y_true, y_pred, narrow=True)
     return jnp.sum(looped(_kl_divergence(y_true, y_pred)), -1)
 
 
@@ -39,6 +39,7 @@ def _kl_divergence(t: Array, p: Array) -> Array:
 class KLDivergence(Loss):
     fn = kl_divergence
     couples = "none"
+    widens = True
     domain = "distribution"
     aliases = ("kld", "KLD", "kullback_leibler_divergence")
 
@@ -57,7 +58,7 @@ def poisson(y_true: Input, y_pred: Input) -> Array:
     >>> print(poisson([[1.0, 2.0]], [[1.0, 1.0]]))
     [1.]
     """
-    y_true, y_pred = check.pair("poisson", y_true, y_pred)
+    y_true, y_pred = check.pair("poisson", y_true, y_pred, narrow=True)
     return mean(_poisson(y_true, y_pred), -1)
 
 
@@ -69,4 +70,5 @@ def _poisson(t: Array, p: Array) -> Array:
 class Poisson(Loss):
     fn = poisson
     couples = "none"
+    widens = True
     domain = "count"

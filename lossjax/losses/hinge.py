@@ -9,7 +9,7 @@ from lossjax.core.loss import Loss
 from lossjax.core.reduce import Inputs
 from lossjax.core.types import Array, Input
 from lossjax.math.elementwise import floored, mean, xmuly
-from lossjax.math.fusion import elementwise, looped, partials, settle
+from lossjax.math.fusion import again, elementwise, looped, partials, settle
 from lossjax.math.largest import largest_of
 
 __all__ = [
@@ -29,11 +29,11 @@ def _shortfall(
 
     `where` are the labels by which it is decided whether they are to be read so.
     """
-    y_true, y_pred = check.pair(name, y_true, y_pred)
+    y_true, y_pred = check.pair(name, y_true, y_pred, narrow=True)
     # t² - t is 0 for labels 0 and 1 alone
-    t = y_true if where is None else jnp.where(where, y_true, 1)
+    (t,) = again(y_true if where is None else jnp.where(where, y_true, 1)).arrays
     binary = jnp.max(looped(jnp.abs(t * t - t)), initial=0) == 0
-    values = mean(_hinge(power, y_true, y_pred, binary.astype(y_pred.dtype)), -1)
+    values = mean(_hinge(power, y_true, y_pred, binary.astype(t.dtype)), -1)
     # 1 - 1 * -inf is counted as the largest number; its square overflows by itself.
     return settle(values) if power == 1 else values
 
@@ -77,6 +77,7 @@ def hinge(y_true: Input, y_pred: Input) -> Array:
 
 class _Margin(Loss):
     power: ClassVar[int]
+    widens = True
 
     def call(self, y_true: Array, y_pred: Array, where: Array | None = None) -> Array:
         return _shortfall(self.power, self._declared.fn.__name__, y_true, y_pred, where)

@@ -9,8 +9,8 @@ from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import Array, Hyper, Input
 from lossjax.math.elementwise import finite, floored, guarded, power, quotient, weight_of, xmuly
 from lossjax.math.entropy import binary_cross_entropy, binary_focal, known_exponent, sigmoid
-from lossjax.math.fusion import bounded, elementwise, partials, settle
-from lossjax.math.softmax import label_cross_entropy
+from lossjax.math.fusion import elementwise, partials, settle
+from lossjax.math.softmax import below_largest, label_cross_entropy
 
 __all__ = [
     "LDAM",
@@ -62,7 +62,7 @@ def _labelled(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, A
     z = check.prediction(where, y_pred)
     check.class_axis(where, z, -1)
     labels = check.aligned_labels(where, y_true, z, -1)
-    exists = (labels >= 0) & (labels < z.shape[-1])
+    exists = check.exists(labels, z)
     return labels, guarded(z, exists[..., None]), exists
 
 
@@ -139,8 +139,7 @@ def ldam(
     margin = jnp.asarray(max_margin, z.dtype) * weight_of(labels, share)
     hit = labels[..., None] == jnp.arange(z.shape[-1])
     # Beside a score of 1e8 there would be no margin.
-    top = lax.stop_gradient(jnp.max(z, -1, keepdims=True, initial=-jnp.inf))
-    z = (bounded(z) - bounded(top)) - jnp.where(hit, margin[..., None], 0)
+    z = below_largest(z) - jnp.where(hit, margin[..., None], 0)
     z = xmuly(jnp.asarray(scale, z.dtype), z)
     return jnp.where(exists, label_cross_entropy(labels, z, -1), 0)
 

@@ -16,7 +16,7 @@ from lossjax.math.elementwise import (
     plain_mean,
     squared_log_ratio,
 )
-from lossjax.math.fusion import elementwise
+from lossjax.math.fusion import elementwise, traced
 
 __all__ = [
     "EpsilonInsensitive",
@@ -55,13 +55,19 @@ def mean_squared_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_squared_error([[0.0, 1.0]], [[1.0, 3.0]]))
     [2.5]
     """
-    y_true, y_pred = check.pair("mean_squared_error", y_true, y_pred, align=True)
-    return plain_mean(jnp.square(y_pred - y_true), -1)
+    y_true, y_pred = check.pair("mean_squared_error", y_true, y_pred, align=True, narrow=True)
+    return plain_mean(_squared_error(y_true, y_pred), -1)
+
+
+@traced
+def _squared_error(t: Array, p: Array) -> Array:
+    return jnp.square(p - t)
 
 
 class MeanSquaredError(Loss):
     fn = mean_squared_error
     couples = "none"
+    widens = True
     aliases = ("mse", "MSE")
 
 
@@ -80,13 +86,19 @@ def mean_absolute_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_absolute_error([[0.0, 1.0]], [[1.0, 3.0]]))
     [1.5]
     """
-    y_true, y_pred = check.pair("mean_absolute_error", y_true, y_pred, align=True)
-    return mean(absolute(y_pred - y_true), -1)
+    y_true, y_pred = check.pair("mean_absolute_error", y_true, y_pred, align=True, narrow=True)
+    return mean(_absolute_error(y_true, y_pred), -1)
+
+
+@traced
+def _absolute_error(t: Array, p: Array) -> Array:
+    return absolute(p - t)
 
 
 class MeanAbsoluteError(Loss):
     fn = mean_absolute_error
     couples = "none"
+    widens = True
     aliases = ("mae", "MAE")
 
 
@@ -106,14 +118,22 @@ def mean_absolute_percentage_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_absolute_percentage_error([[2.0, 1.0]], [[1.0, 1.0]]))
     [25.]
     """
-    y_true, y_pred = check.pair("mean_absolute_percentage_error", y_true, y_pred, align=True)
-    scale = floored(EPSILON, absolute(y_true))
-    return 100.0 * mean(absolute((y_pred - y_true) / scale), -1)
+    y_true, y_pred = check.pair(
+        "mean_absolute_percentage_error", y_true, y_pred, align=True, narrow=True
+    )
+    return 100.0 * mean(_relative_error(y_true, y_pred), -1)
+
+
+@traced
+def _relative_error(t: Array, p: Array) -> Array:
+    scale = floored(EPSILON, absolute(t))
+    return absolute((p - t) / scale)
 
 
 class MeanAbsolutePercentageError(Loss):
     fn = mean_absolute_percentage_error
     couples = "none"
+    widens = True
     aliases = ("mape", "MAPE")
 
 
@@ -131,7 +151,9 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     >>> print(mean_squared_logarithmic_error([[0.0]], [[1.0]]).round(4))
     [0.4805]
     """
-    y_true, y_pred = check.pair("mean_squared_logarithmic_error", y_true, y_pred, align=True)
+    y_true, y_pred = check.pair(
+        "mean_squared_logarithmic_error", y_true, y_pred, align=True, narrow=True
+    )
     return plain_mean(_squared_log_ratio(y_true, y_pred), -1)
 
 
@@ -144,6 +166,7 @@ def _squared_log_ratio(t: Array, p: Array) -> Array:
 class MeanSquaredLogarithmicError(Loss):
     fn = mean_squared_logarithmic_error
     couples = "none"
+    widens = True
     domain = "positive"
     aliases = ("msle", "MSLE")
 
@@ -166,8 +189,8 @@ def huber(y_true: Input, y_pred: Input, delta: Hyper = 1.0) -> Array:
     [2.25]
     """
     check.within("huber", "delta", delta, "[0, inf]")
-    y_true, y_pred = check.pair("huber", y_true, y_pred, align=True)
-    return mean(_huber(y_true, y_pred, jnp.asarray(delta, y_pred.dtype)), -1)
+    y_true, y_pred = check.pair("huber", y_true, y_pred, align=True, narrow=True)
+    return mean(_huber(y_true, y_pred, jnp.asarray(delta, check.wide_dtype(y_pred))), -1)
 
 
 @elementwise()
@@ -178,6 +201,7 @@ def _huber(t: Array, p: Array, delta: Array) -> Array:
 class Huber(Loss):
     fn = huber
     couples = "none"
+    widens = True
     default_name = "huber_loss"
     aliases = ("huber_loss",)
     delta: Hyper = leaf(default=1.0, interval="[0, inf]")
@@ -198,7 +222,7 @@ def log_cosh(y_true: Input, y_pred: Input) -> Array:
     >>> print(log_cosh([[0.0]], [[1.0]]).round(4))
     [0.4338]
     """
-    y_true, y_pred = check.pair("log_cosh", y_true, y_pred, align=True)
+    y_true, y_pred = check.pair("log_cosh", y_true, y_pred, align=True, narrow=True)
     return mean(_log_cosh(y_true, y_pred), -1)
 
 
@@ -210,6 +234,7 @@ def _log_cosh(t: Array, p: Array) -> Array:
 class LogCosh(Loss):
     fn = log_cosh
     couples = "none"
+    widens = True
     aliases = ("logcosh",)
 
 
@@ -295,10 +320,10 @@ def quantile(y_true: Input, y_pred: Input, *, level: Hyper = 0.5, delta: Hyper =
     >>> print(quantile([[1.0], [1.0]], [[0.0], [2.0]], level=0.75))
     [0.75 0.25]
     """
-    y_true, y_pred = check.pair("quantile", y_true, y_pred, align=True)
+    y_true, y_pred = check.pair("quantile", y_true, y_pred, align=True, narrow=True)
     check.within("quantile", "level", level, "(0, 1)")
     check.within("quantile", "delta", delta, "[0, inf)")
-    level, delta = (jnp.asarray(x, y_pred.dtype) for x in (level, delta))
+    level, delta = (jnp.asarray(x, check.wide_dtype(y_pred)) for x in (level, delta))
     return mean(_pinball(y_true, y_pred, level, delta), -1)
 
 
@@ -310,6 +335,7 @@ def _pinball(t: Array, p: Array, level: Array, delta: Array) -> Array:
 class Quantile(Loss):
     fn = quantile
     couples = "none"
+    widens = True
     aliases = ("pinball",)
     level: Hyper = leaf(default=0.5, interval="(0, 1)", kw_only=True)
     delta: Hyper = leaf(default=0.0, interval="[0, inf)", kw_only=True)

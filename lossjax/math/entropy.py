@@ -41,11 +41,11 @@ def _power_less_1(x: Array, y: Hyper) -> Array:
 
 @partials(lambda dz, _, z: dz * jnp.where(z > 0, -1, 1))
 def _negative_size(z: Array) -> Array:
-    """-|z|, at 0 with the slope of z < 0, which `_sigmoids` needs there."""
+    """-|z|, at 0 with the slope of z < 0, which `sigmoids` needs there."""
     return -jnp.abs(z)
 
 
-def _sigmoids(z: Array) -> tuple[Array, Array]:
+def sigmoids(z: Array) -> tuple[Array, Array]:
     """σ(z) and σ(-z), both with all digits, from one exponential."""
     e = jnp.exp(_negative_size(z))
     near = 1 / (1 + e)
@@ -64,7 +64,7 @@ def sigmoid(z: Array) -> Array:
 
 def _by_logit(t: Array, u: Array, z: Array) -> Array:
     # σ(z) - t would round to 0 as soon as σ(z) rounds to t = 1.
-    p, not_p = _sigmoids(z)
+    p, not_p = sigmoids(z)
     return u * p - t * not_p
 
 
@@ -128,7 +128,7 @@ def _wrongness(t: Array, u: Array, z: Array) -> tuple[Array, Array, Array, Array
     # At an infinite logit the entropy is infinite and 1 - p_t has slope 0: finite() makes
     # their product the limit 0.
     z = finite(z)
-    p, not_p = _sigmoids(z)
+    p, not_p = sigmoids(z)
     return p, not_p, t * not_p + u * p, _entropy(log1p_in_loop, t, u, z)
 
 

@@ -23,11 +23,21 @@ from jax import lax
 from jax import numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from lossjax.core.check import is_narrow
 from lossjax.core.types import Array, Axis, Hyper
 
 F = TypeVar("F", bound=Callable[..., Array])
 
 SMALL = 2**17  # measured: from 2**18 entries on, an array written costs more than one made again
+
+
+def widened(x: Array) -> Array:
+    """x in float32, where it has 16 bits.
+
+    The library widens what it reads if nothing else reads it: what is widened once for value and
+    derivative is written to memory, and takes longer than all the rest.
+    """
+    return x.astype(jnp.float32) if x is not None and is_narrow(x) else x
 
 
 def is_small(*xs: Array) -> bool:
@@ -124,8 +134,8 @@ class Again(NamedTuple):
     is_lifted: bool
 
     def lifted(self, x: Array) -> Array:
-        """x as the arrays are: with an axis of size 1 in front; a number stays one."""
-        return _lifted(x) if self.is_lifted else x
+        """x as the arrays are: wide, with an axis of size 1 in front; a number stays one."""
+        return _lifted(widened(x)) if self.is_lifted else widened(x)
 
     def moved(self, axis: Axis, ndim: int) -> tuple[int, ...]:
         """Where `axis` is in them."""
@@ -144,8 +154,8 @@ def again(*xs: Array) -> Again:
     let. Small arrays stay as they are: a logarithm that both need is taken once.
     """
     if _may_merge(*xs):
-        return Again([*xs], False)
-    return Again(list(_again(*map(_lifted, xs))), True)
+        return Again([*map(widened, xs)], False)
+    return Again([*map(widened, _again(*map(_lifted, xs)))], True)
 
 
 def row_sum(f: Callable[..., Array], axis: Axis, copy: int, *xs: Array) -> Array:
@@ -253,11 +263,14 @@ def elementwise(static: int = 0) -> Callable[[F], F]:
     """Let the derivative of an elementwise function start again from the arguments.
 
     The first `static` arguments are choices. What is kept for the derivative is one array for
-    each argument that is differentiated.
+    each argument that is differentiated. Arguments of 16 bits come in float32.
     """
 
     def decorate(f: F) -> F:
-        g = jax.custom_jvp(f, nondiff_argnums=tuple(range(static)))
+        def wide(*args: Any) -> Array:
+            return f(*args[:static], *map(widened, args[static:]))
+
+        g = jax.custom_jvp(wide, nondiff_argnums=tuple(range(static)))
 
         def jvp(*args: Any) -> tuple[Array, Array]:
             *choices, primals, tangents = args
@@ -272,6 +285,16 @@ def elementwise(static: int = 0) -> Callable[[F], F]:
         return g  # type: ignore[return-value]
 
     return decorate
+
+
+def traced(f: F) -> F:
+    """As `elementwise`, but plainly traced where no argument has 16 bits: often that is faster."""
+    restarting = elementwise()(f)
+
+    def decide(*args: Array) -> Array:
+        return restarting(*args) if any(map(is_narrow, args)) else f(*args)
+
+    return decide  # type: ignore[return-value]
 
 
 def derivative(f: Callable[..., Array], args: Any, i: int = 0) -> Array:

@@ -84,6 +84,17 @@ def log_softmax(z: Array, axis: Axis) -> Array:
     return _log_softmax(z, *_exp_sum(z, axis))
 
 
+def one_hot(labels: Array, z: Array) -> Array:
+    """Targets for the logits z; all 0 for a label out of range."""
+    return (labels[..., None] == jnp.arange(z.shape[-1])).astype(z.dtype)
+
+
+def below_largest(z: Array) -> Array:
+    """z less the largest of its row, with ±inf as the largest number: an infinite score has won."""
+    top = lax.stop_gradient(jnp.max(z, -1, keepdims=True, initial=-jnp.inf))
+    return bounded(bounded(z) - bounded(top))
+
+
 def log_sum_exp(z: Array, axis: int) -> Array:
     m, log_sum = _exp_sum(z, axis)
     return jnp.squeeze(m + log_sum, axis)

@@ -13,6 +13,7 @@ from jax import numpy as jnp
 
 from lossjax import losses
 from lossjax.core import check
+from lossjax.core.combined import WeightedTotals
 from lossjax.core.loss import Loss, static
 from lossjax.core.reduce import Total, leading
 from lossjax.core.registry import class_of, snake_case
@@ -333,7 +334,11 @@ class Objective:
         def times(term: Term, part: Any) -> Any:
             if isinstance(part, Whole):
                 return dataclasses.replace(part, value=self._weighed(term.key, part.value, 0, None))
-            return dataclasses.replace(part, sum=self._weighed(term.key, part.sum, 0, None))
+            if isinstance(part, Total):
+                return dataclasses.replace(part, sum=self._weighed(term.key, part.sum, 0, None))
+            return WeightedTotals(
+                {term.name: part}, (self._weighed(term.key, jnp.ones(()), 0, None),)
+            )
 
         parts = tuple(map(times, totals.terms, totals.parts))
         return Totals(parts, tuple(term._replace(key=None) for term in totals.terms))

@@ -400,7 +400,7 @@ def leaves(suite: Suite) -> None:
         traces.append(1)
         return loss(t, p)
 
-    for factor in (1.0, 0.5):
+    for factor in (1.0, 0.9):
         other = jax.tree.map(
             lambda x, f=factor: np.asarray(x, np.float32) * np.float32(f), suite.loss
         )

@@ -39,7 +39,9 @@ def test_it_is_the_sum_of_what_its_terms_are():
         np.testing.assert_array_equal(np.stack(list(found.values())), parts)
 
 
-@pytest.mark.parametrize("loss", [dice_and_focal(), MSE().on(lambda t, p: (t, 2 * p))], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [dice_and_focal(), MSE().on(lambda t, p: (t, 2 * p))], ids=["sum", "on"]
+)
 def test_the_generic_suite_holds(loss):
     asked = [name for name in PROPERTIES if name != "config"]
     assert testing.assert_loss(loss, T, 1 / (1 + np.exp(-Z)), only=tuple(asked)) == asked
@@ -147,6 +149,16 @@ def test_in_an_objective():
     assert set(found.logs) == {"loss", "mean_squared_error", "binary_crossentropy"}
     both = Objective([MSE(), dice_and_focal()])([T, T], [Z, Z])
     np.testing.assert_allclose(both.loss, MSE()(T, Z) + dice_and_focal()(T, Z), rtol=1e-6)
+
+
+def test_a_metric_of_sums_has_its_weight():
+    metric = Objective({"a": losses.Dice(), "b": MSE() + losses.Dice()}, weights={"a": 3.0})
+    pred = {"a": T / 2, "b": T / 4}
+    true = {"a": T, "b": T}
+    totals = metric.weighed(metric.totals(true, pred))
+    found = Objective(None).value(totals).loss
+    want = 3 * losses.Dice()(T, T / 2) + MSE()(T, T / 4) + losses.Dice()(T, T / 4)
+    np.testing.assert_allclose(found, want, rtol=1e-6)
 
 
 def test_in_the_tools():

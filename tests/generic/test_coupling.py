@@ -145,7 +145,7 @@ def test_a_masked_sample_of_a_coupled_loss_is_not_there(name):
     loss = example(getattr(losses, name))
     t, p = testing.sample(loss)
     rows = np.arange(len(p)) % 3 != 1
-    poisoned = np.where(rows[:, None], p, np.nan)
+    poisoned = np.where(rows.reshape(-1, *[1] * (p.ndim - 1)), p, np.nan)
     got, slope = jax.value_and_grad(lambda p: loss(t, p, mask=rows))(poisoned)
     want, of_rows = jax.value_and_grad(lambda p: loss(t[rows], p))(p[rows])
     np.testing.assert_allclose(got, want, rtol=1e-5)

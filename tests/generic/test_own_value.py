@@ -21,10 +21,12 @@ DRAWS = 5
 STEP = 1e-6
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight", None)
 SHAPES = ((4, 5), (6,), (3, 2, 5), (2, 1, 2, 5), (0, 5), (4, 1), (4, 0))
+IMAGES = ((4, 5), (3, 2, 5), (2, 1, 2, 5))
 SHAPES_OF = {
     "sequence": ((3, 4, 5), (1, 6, 3)),
     "embedding": ((6, 3), (5, 4)),
     "label": ((4, 5), (2, 3, 5)),
+    "box": ((4, 4), (2, 3, 4)),
 }
 CLASSES = ("class", "score", "distribution")  # of which there are several
 CUTS = (np.s_[:1], 0, np.s_[..., :1])  # of the input that is broadcast to the other
@@ -40,6 +42,8 @@ def drawn(case, config, draw):
     rng = np.random.default_rng([seed, draw])
     domain = case.domain.removesuffix(" logits")
     shapes = SHAPES_OF.get(domain, SHAPES[:5] if domain in CLASSES else SHAPES)
+    of_images = "class_axis" in case.loss.__dataclass_fields__
+    shapes = IMAGES if of_images else shapes
     shape = shapes[rng.integers(len(shapes)) if draw else 0]
     options = config | {"reduction": REDUCTIONS[draw % 4]}
     if draw and "axis" in case.loss.__dataclass_fields__ and domain != "label":
@@ -51,7 +55,8 @@ def drawn(case, config, draw):
     p = p.astype(np.float64)
     if domain not in SHAPES_OF:
         t = 0.9 * t.astype(np.float64) + 0.04  # away from ties
-        if draw and p.ndim > 1 and p.size and broadcasts(case.loss(**config), t, p):
+        is_cut = not of_images and broadcasts(case.loss(**config), t, p)
+        if draw and p.ndim > 1 and p.size and is_cut:
             index = CUTS[rng.integers(2 if domain in CLASSES else 3)]
             t, p = (t[index], p) if rng.integers(2) else (t, p[index])
             if t.ndim != p.ndim and "axis" in options:
@@ -73,9 +78,10 @@ def drawn(case, config, draw):
 def broadcasts(loss, t, p):
     """Whether it takes inputs of which one is broadcast to the other."""
     try:
-        return bool(jax.eval_shape(loss, t[:1], np.concatenate([p, p])))
+        jax.eval_shape(loss, t[:1], np.concatenate([p, p]))
     except ValueError:
         return False
+    return True
 
 
 def thinned(rng, x):

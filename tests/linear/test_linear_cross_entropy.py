@@ -223,14 +223,18 @@ def rows_of_products(trace, classes, platform):
 
 
 def test_rows_of_a_chunk():
-    """They are those of the platform that the program is for, and so many a device."""
+    """They are those of the platform that the program is for, and so many a device.
+
+    The kernel's gradient has as many as there are features: on CPU it is made in blocks.
+    """
     tokens, features, classes = 8192, 64, 4096
     rows = functools.partial(rows_of_products, classes=classes)
     plain = gradients(tokens, features, classes)
     assert rows(plain, platform="cpu") == {256}
-    assert rows(plain, platform="cuda") == rows(plain, platform="tpu") == {1376}
+    assert rows(plain, platform="cuda") == rows(plain, platform="tpu") == {1376, features}
     spread = gradients(tokens, features, classes, token_shards=8)
     assert rows(spread, platform="cpu") == {2048}
     given = gradients(tokens, features, classes, memory=4 * 4096 * 128)
-    assert rows(given, platform="cpu") == rows(given, platform="tpu") == {112}
-    assert rows(gradients(tokens, features, classes, chunk=100), platform="tpu") == {96}
+    assert (rows(given, platform="cpu"), rows(given, platform="tpu")) == ({112}, {112, features})
+    plain = gradients(tokens, features, classes, chunk=100)
+    assert rows(plain, platform="tpu") == {96, features}

@@ -82,6 +82,53 @@ def confidence_penalty(t, q, beta=0.1):
     return forth + beta * mp.fsum(b * mp.log(b) for b in q if b)
 
 
+@of_targets
+def jensen_shannon(t, q, weight=0.5):
+    m = [weight * a + (1 - weight) * b for a, b in zip(t, q, strict=True)]
+
+    def to_the_middle(p):
+        return mp.fsum(a * mp.log(a / b) for a, b in zip(p, m, strict=True) if a)
+
+    return weight * to_the_middle(t) + (1 - weight) * to_the_middle(q)
+
+
+def tempered(z, c):
+    """(1 + c (m - z))^(-1/c), with m found between the largest z and what suits equal ones."""
+    low, n = max(z), len(z)
+    high = low + (mp.mpf(n) ** c - 1) / c
+
+    def shares(m):
+        return [(1 + c * (m - x)) ** (-1 / c) for x in z]
+
+    m = low
+    for _ in range(12):  # Newton's steps for Σ^-c = 1, each of which doubles the digits
+        q = shares(m)
+        total, steep = mp.fsum(q), mp.fsum(x ** (1 + c) for x in q)
+        m = min(high, m + total * (total**c - 1) / (c * steep))
+    return shares(m)
+
+
+def bi_tempered(label, z, t1=0.8, t2=1.4):
+    t = targets(label, len(z))
+    if t is None:
+        return mp.zero
+
+    def log(x):
+        return (x ** (1 - t1) - 1) / (1 - t1)
+
+    terms = [
+        (a * (log(a) - log(b)) if a else 0) - (a ** (2 - t1) - b ** (2 - t1)) / (2 - t1)
+        for a, b in zip(t, tempered(z, t2 - 1), strict=True)
+    ]
+    return mp.fsum(terms)
+
+
+def of_tempered(labels, p, config):
+    """Differences of logits are rounded, and powers of shares near 1."""
+    a = 1 - config.get("t1", 0.8)
+    return np.full(len(p), 2 / a), np.full(p.shape, 2 / a)
+
+
 def of_softmax(size=1.0):
     """The rounding of log q in what is at most `size` times it, or 1."""
 
@@ -186,6 +233,23 @@ CASES = (
         sizes=of_softmax(),
         ulps=(4, 6),
     ),
+    Case(
+        losses.JensenShannon,
+        ({}, {"weight": 0.2}),
+        exact=jensen_shannon,
+        keras=None,
+        sizes=of_softmax(),
+        ulps=(4, 6),
+    ),
+    Case(
+        losses.BiTempered,
+        ({}, {"t1": 0.5, "t2": 1.2}),
+        measured=({"t1": 0.2, "t2": 4.0},),
+        exact=bi_tempered,
+        keras=None,
+        sizes=of_tempered,
+        ulps=(4, 6),
+    ),
 )
 
 
@@ -225,6 +289,8 @@ def test_targets_that_are_one_hot_give_what_their_numbers_give():
         losses.Brier(reduction=None),
         losses.SymmetricCrossEntropy(reduction=None),
         losses.ConfidencePenalty(reduction=None),
+        losses.JensenShannon(reduction=None),
+        losses.BiTempered(reduction=None),
     ):
         with jax.enable_x64(True):
             by_number = loss(LABELS, LOGITS)

@@ -479,6 +479,7 @@ CASES = (
                 "y_pred.mean, (y_pred.log_variance / 2).exp()), 1)).log_prob(y_true).mean()",
             ),
         ),
+        keras=None,
     ),
 )
 

@@ -138,6 +138,11 @@ CASES = (
         measured=({"beta": 1e-3},),
         exact=smooth_l1,
         ulps=(4, 2),
+        elsewhere=(
+            Elsewhere("torch", "F.smooth_l1_loss(y_pred, y_true, beta=0.5)", {"beta": 0.5}),
+            Elsewhere("torch", "F.huber_loss(y_pred, y_true, delta=0.5)", {"beta": 0.5}, times=0.5),
+            Elsewhere("torch", "F.l1_loss(y_pred, y_true)", {"beta": 0.0}),
+        ),
         residuals=1,
         extra=2,
         keras=None,
@@ -185,3 +190,17 @@ def test_log_cosh_where_keras_has_zero():
     error = np.float32([1e-4])
     assert keras.losses.log_cosh(np.zeros(1), error) == 0
     np.testing.assert_allclose(losses.log_cosh(np.zeros(1), error), 5e-9, rtol=1e-6)
+
+
+def test_quantiles_as_columns_with_a_rounded_kink():
+    t, p = np.zeros((2, 1), np.float32), np.float32([[1, -1, 0.25], [-2, 0, 3]])
+    levels = np.float32([0.1, 0.5, 0.9])
+    want = [
+        losses.quantile(t, p[:, i : i + 1], level=level, delta=0.5)
+        for i, level in enumerate(levels)
+    ]
+    found = losses.Quantile(level=levels, delta=0.5).call(t, p)
+    np.testing.assert_allclose(found, np.mean(want, 0), rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.quantile(t, p, level=0.5, delta=0.5), losses.smooth_l1(t, p, beta=0.5) / 2, rtol=1e-6
+    )

@@ -1,10 +1,12 @@
 """Losses relative to the size, or to the spread, of what is predicted."""
 
+import jax
 import numpy as np
+from jax import numpy as jnp
 from mpmath import mp
 
 import samples
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, dot, errors, mean
 from lossjax import losses
 
@@ -61,11 +63,26 @@ def of_ratios(t, p, config):
 
 
 CASES = (
-    Case(losses.SMAPE, exact=smape, ulps=(8, 8), residuals=1, extra=2, keras=None),
+    Case(
+        losses.SMAPE,
+        exact=smape,
+        sizes=lambda t, p, _: (None, np.full_like(p, 1e-30)),  # 1/200 of it is denormal
+        ulps=(4, 6),
+        residuals=1,
+        extra=2,
+        keras=None,
+    ),
     Case(
         losses.RelativeL2,
         ({}, {"axis": 0}, {"epsilon": 0.5}),
         exact=relative_l2,
+        elsewhere=(
+            Elsewhere(
+                "torch",
+                "((y_pred - y_true).norm(dim=-1) / y_true.norm(dim=-1)).mean()",
+                note="What neural operators are trained with, after .flatten(1).",
+            ),
+        ),
         inputs=rows,
         ulps=(8, 8),
         keras=None,
@@ -90,3 +107,52 @@ CASES = (
         keras=None,
     ),
 )
+
+
+def test_agreement_where_the_mean_is_far_beyond_the_spread():
+    """As of temperatures in kelvin; shifts and factors common to both change nothing."""
+    t, p = np.random.default_rng(0).normal(size=(2, 64))
+    want = losses.concordance_correlation(t, p)
+    for shift, factor in ((1000, 1), (0, 1e-25), (0, 1e25)):
+        moved = (np.float32((x + shift) * factor) for x in (t, p))
+        np.testing.assert_allclose(losses.concordance_correlation(*moved), want, rtol=2e-4)
+
+
+def test_agreement_of_columns_and_of_what_does_not_vary():
+    t, p = np.random.default_rng(0).normal(size=(2, 9, 3)).astype(np.float32)
+    each = losses.concordance_correlation(t, p, axis=0)
+    want = [losses.concordance_correlation(t[:, i], p[:, i]) for i in range(3)]
+    np.testing.assert_allclose(each, want, rtol=1e-5)
+    assert losses.concordance_correlation([5.0, 5.0], [5.0, 5.0]) == 0
+    assert losses.concordance_correlation([5.0, 5.0], [7.0, 7.0]) == 1
+
+
+def test_unknown_depths_have_no_influence():
+    t, p = np.random.default_rng(0).gamma(2, size=(2, 3, 4, 5)).astype(np.float32)
+    known = np.random.default_rng(1).uniform(size=t.shape) < 0.7
+    loss = losses.ScaleInvariantLog(axis=(1, 2))
+    holes = np.where(known, t, np.nan)
+    value, slope = jax.jit(jax.value_and_grad(lambda p: loss(holes, p, mask=known)))(p)
+    each = [
+        losses.scale_invariant_log(t[i][known[i]], p[i][known[i]], invariance=0.5) for i in range(3)
+    ]
+    np.testing.assert_allclose(value, np.mean(each), rtol=1e-5)
+    assert np.array_equal(slope != 0, known)
+
+
+def test_a_factor_is_forgiven_to_the_last_digit():
+    p = jnp.exp(jnp.linspace(-3, 3, 7))
+    assert losses.scale_invariant_log(p, 1e4 * p, invariance=1.0) < 1e-11
+    np.testing.assert_allclose(
+        losses.scale_invariant_log(p, 1e4 * p, invariance=0.5), np.log(1e4) ** 2 / 2, rtol=1e-6
+    )
+
+
+def test_a_vector_of_any_size_has_a_length():
+    for size in (1e-37, 1e-25, 1.0, 1e25, 1e37):
+        t, p = np.float32([[3 * size, 4 * size]]), np.float32([[3 * size, 9 * size]])
+        value, slope = jax.value_and_grad(
+            lambda p, t=t: losses.relative_l2(t, p, epsilon=1e-38)[0]
+        )(p)
+        np.testing.assert_allclose(value, 1, rtol=1e-6)
+        np.testing.assert_allclose(slope * size, [[0, 0.2]], rtol=1e-6, atol=1e-7)

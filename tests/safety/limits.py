@@ -54,7 +54,7 @@ def limit(case: Case, config: dict[str, Any], point: Point) -> Limit | None:
     def of_sample(*arrays: np.ndarray) -> Limit | None:
         return _of_sample(formula, *arrays)
 
-    if case.couples in ("sums", "pairs") and getattr(case.loss(**config), "axis", None) is None:
+    if case.couples in ("sums", "pairs") and case.loss(**config)._coupling(p) == case.couples:
         # Weights meet the single value of the batch: a convention, no limit.
         return of_sample(t, p, d) if point.weights is None and p.size else None
     counts = np.ones(len(p)) if point.weights is None else np.float64(point.weights)

@@ -4,7 +4,15 @@ from typing import Any
 
 from lossjax.core.domain.base import Domain, Edge, Line, Rule, Sample, Sampler
 from lossjax.core.domain.boxes import BOX
-from lossjax.core.domain.classes import BINARY, CLASS, DISTRIBUTION, LABEL, REGION, SCORE
+from lossjax.core.domain.classes import (
+    BINARY,
+    CLASS,
+    DISTANCE,
+    DISTRIBUTION,
+    LABEL,
+    REGION,
+    SCORE,
+)
 from lossjax.core.domain.events import INTERVAL, LEVEL, ORDINAL, SURVIVAL
 from lossjax.core.domain.numbers import COUNT, DIRECTION, ENSEMBLE, LOG_MEAN, POSITIVE, REAL, SIGN
 from lossjax.core.domain.parameters import (
@@ -26,7 +34,7 @@ _ALL = (
     *(REAL, POSITIVE, COUNT, LOG_MEAN, ENSEMBLE, DIRECTION, SIGN),
     *(DISTRIBUTION, BINARY, CLASS, LABEL, SCORE),
     *(ORDINAL, LEVEL, SURVIVAL, INTERVAL),
-    *(REGION, BOX, EMBEDDING, SEQUENCE, HIDDEN),
+    *(REGION, DISTANCE, BOX, EMBEDDING, SEQUENCE, HIDDEN),
     *(GAUSSIAN, LAPLACE, GAMMA, INVERSE_GAUSSIAN),
     *(STUDENT_T, NEGATIVE_BINOMIAL, ZERO_INFLATED, BETA),
 )

@@ -1,7 +1,7 @@
 """Domains of classes: as probabilities, as logits, as scores; one-hot or as numbers."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,23 @@ def _binary_logits_edges() -> Iterator[Edge]:
     yield ZERO, "y_pred", RIGHT, 0 * RIGHT
 
 
+_BINARY_LOGITS = Domain(
+    "binary logits",
+    lambda rng, s: (rng.integers(0, 2, s).astype(float), rng.normal(0, 2, s)),
+    target="0 or 1, or between",
+    rules=lambda loss, t, p: (within("y_true", t),),
+    accuracy="binary",
+    curves=tuple(of_truth(t, "logit y_pred", -6, 6) for t in (1.0, 0.0)),
+    points=(
+        ("right", [1.0], [INF]),
+        ("undecided", [1.0], [0.0]),
+        ("wrong", [1.0], [-10.0]),
+        ("infinitely wrong", [1.0], [-INF]),
+    ),
+    grid=([[0.0], [1.0]], REALS[:, None]),
+    edges=_binary_logits_edges,
+    extremes=lambda limits: score_extremes(RIGHT, limits),
+)
 BINARY = Domain(
     "binary",
     lambda rng, s: (rng.integers(0, 2, s).astype(float), rng.uniform(0.02, 0.98, s)),
@@ -92,29 +109,20 @@ BINARY = Domain(
     grid=([[0.0], [1.0]], _SHARES[:, None]),
     edges=_binary_edges,
     extremes=_binary_extremes,
-    logits=Domain(
-        "binary logits",
-        lambda rng, s: (rng.integers(0, 2, s).astype(float), rng.normal(0, 2, s)),
-        target="0 or 1, or between",
-        rules=lambda loss, t, p: (within("y_true", t),),
-        accuracy="binary",
-        curves=tuple(of_truth(t, "logit y_pred", -6, 6) for t in (1.0, 0.0)),
-        points=(
-            ("right", [1.0], [INF]),
-            ("undecided", [1.0], [0.0]),
-            ("wrong", [1.0], [-10.0]),
-            ("infinitely wrong", [1.0], [-INF]),
-        ),
-        grid=([[0.0], [1.0]], REALS[:, None]),
-        edges=_binary_logits_edges,
-        extremes=lambda limits: score_extremes(RIGHT, limits),
-    ),
+    logits=_BINARY_LOGITS,
 )
 
 
 def _of_region(x: Array) -> tuple[Any, Any]:
     """Two pixels, one inside the region and one outside; below 0 the first one is missed."""
     return jnp.asarray([[1.0, 0.0]]), jnp.stack([1 + jnp.minimum(x, 0), jnp.maximum(x, 0)])[None]
+
+
+_COLUMN = [[1.0], [0.0]]  # of the pixels, with one class
+
+
+def _of_logit(x: Array) -> tuple[Any, Any]:
+    return jnp.asarray([_COLUMN]), jnp.stack([x, -x])[None, :, None]
 
 
 REGION = Domain(
@@ -138,6 +146,79 @@ REGION = Domain(
     ),
     edges=_binary_edges,
     extremes=_binary_extremes,
+    logits=Domain(
+        "region logits",
+        _BINARY_LOGITS.draw,
+        shape=(6, 5, 2),
+        target="0 or 1 for each pixel and class",
+        rules=_BINARY_LOGITS.rules,
+        curves=(Line("", "logit of both pixels, the second one taken negative", -6, 6, _of_logit),),
+        points=(
+            ("right", _COLUMN, [[INF], [-INF]]),
+            ("undecided", _COLUMN, [[0.0], [0.0]]),
+            ("all marked", _COLUMN, [[INF], [INF]]),
+            ("no overlap", _COLUMN, [[-INF], [INF]]),
+            ("empty region, none marked", [[0.0], [0.0]], [[-INF], [-INF]]),
+            ("empty region, undecided", [[0.0], [0.0]], [[0.0], [0.0]]),
+        ),
+        grid=(
+            [[[0.0], [0.0]], _COLUMN],
+            np.array([*itertools.product([-INF, -3, -0.5, 0, 1, INF], repeat=2)])[..., None],
+        ),
+        edges=_binary_logits_edges,
+        extremes=_BINARY_LOGITS.extremes,
+    ),
+)
+
+
+def _of_distance(x: Array) -> tuple[Any, Any]:
+    """A pixel inside the region that is marked, and one outside."""
+    return jnp.asarray([[[-1.0], [1.0]]]), jnp.stack([jnp.ones_like(x), x])[None, :, None]
+
+
+def _at_distance(edges: Iterable[Edge]) -> Iterator[Edge]:
+    return ((group, name, 1 - 2 * t, p) for group, name, t, p in edges)
+
+
+_ACROSS = [[-1.0], [1.0]]  # the boundary
+
+DISTANCE = Domain(
+    "distance",
+    lambda rng, s: (rng.normal(0, 3, s), rng.uniform(0, 1, s)),
+    shape=(6, 5, 2),
+    target="distances of each pixel to the boundary, negative inside",
+    rules=lambda loss, t, p: (within("y_pred", p),),
+    accuracy=None,
+    curves=(Line("", "probability of the pixel outside", 0.005, 0.995, _of_distance),),
+    points=(
+        ("right", _ACROSS, [[1.0], [0.0]]),
+        ("undecided", _ACROSS, [[0.5], [0.5]]),
+        ("wrong", _ACROSS, [[0.0], [1.0]]),
+    ),
+    grid=([_ACROSS], np.array([*itertools.product(np.linspace(0, 1, 5), repeat=2)])[..., None]),
+    edges=lambda: _at_distance(_binary_edges()),
+    extremes=lambda limits: ((name, 1 - 2 * t, p) for name, t, p in _binary_extremes(limits)),
+    logits=Domain(
+        "distance logits",
+        lambda rng, s: (rng.normal(0, 3, s), rng.normal(0, 2, s)),
+        shape=(6, 5, 2),
+        target="distances of each pixel to the boundary, negative inside",
+        accuracy=None,
+        curves=(Line("", "logit of the pixel outside", -6, 6, _of_distance),),
+        points=(
+            ("right", _ACROSS, [[INF], [-INF]]),
+            ("undecided", _ACROSS, [[0.0], [0.0]]),
+            ("wrong", _ACROSS, [[-INF], [INF]]),
+        ),
+        grid=(
+            [_ACROSS],
+            np.array([*itertools.product([-INF, -3, 0, 1, INF], repeat=2)])[..., None],
+        ),
+        edges=lambda: _at_distance(_binary_logits_edges()),
+        extremes=lambda limits: (
+            (name, 1 - 2 * t, p) for name, t, p in _BINARY_LOGITS.extremes(limits)
+        ),
+    ),
 )
 
 

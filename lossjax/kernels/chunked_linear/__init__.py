@@ -73,11 +73,11 @@ def chunked_linear(
     `chunk` is the largest number of tokens at a time. "auto" takes as many as have logits of 7/8
     of `memory` bytes. By default that is the kernel in `accumulate_dtype`, so 7 D / 8 tokens,
     but no fewer than make products worth while: 256 on CPU, 1536 on other platforms. The rest
-    of `memory` is for the kernel's gradient, which is made in blocks of max(1024, V / 16)
-    columns. So what is extra is O(tokens D + D V), however many tokens there are, times as many
-    arrays of logits as `per_token_loss` keeps. These are tokens a device: where `jit` spreads
-    them over devices, say over how many in `token_shards` (outside of `jit` and on explicit
-    mesh axes it is known).
+    of `memory` is for the kernel's gradient, which is added up in place, on CPU in blocks of
+    max(1024, V / 16) columns. So what is extra is O(tokens D + D V), however many tokens there
+    are, times as many arrays of logits as `per_token_loss` keeps. These are tokens a device:
+    where `jit` spreads them over devices, say over how many in `token_shards` (outside of `jit`
+    and on explicit mesh axes it is known).
     Hidden states and kernel are multiplied in `compute_dtype`, by default that of the wider of
     the two: bfloat16 states and a float32 kernel multiply in float32 unless "bfloat16" is asked
     for. Logits, values and all sums are in `accumulate_dtype`, by default float32, or float64

@@ -12,7 +12,7 @@ from lossjax.core.types import Array
 # 1,200, a v6e for 2,800.
 FEWEST_ON_CPU = 256
 FEWEST_ELSEWHERE = 1536
-FEWEST_COLUMNS = 1024  # likewise, of the kernel's gradient, which is made in blocks
+FEWEST_COLUMNS = 1024  # likewise, of the kernel's gradient, which is made in blocks on CPU
 BLOCKS = 16
 
 

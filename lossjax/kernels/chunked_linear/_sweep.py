@@ -242,17 +242,27 @@ def _largest(x: Array) -> Array:
 
 
 def _add_product(spec: Spec, blocked: bool, x: Array, hidden: Array, dz: Array) -> Array:
-    """x + hidden' dz, without an array of the size of x for the product."""
+    """x + hidden' dz, without an array of the size of x for the product.
+
+    On CPU in blocks, of which each is added to its place; elsewhere one kernel multiplies and adds.
+    """
     first = spec.vocabulary_first
 
-    def product(dz: Array) -> Array:
+    def whole(x: Array, hidden: Array, dz: Array) -> Array:
         pair = (dz, hidden) if first else (hidden, dz)
-        return _dot(*pair, (0, 0), spec.dtype)
+        return x + _dot(*pair, (0, 0), spec.dtype)
 
     columns = dz.shape[1]
     if not blocked or columns <= block(columns):
-        return x + product(dz)
-    axis = 1 - int(first)
+        return whole(x, hidden, dz)
+    in_blocks = functools.partial(_add_blocks, whole, 1 - int(first))
+    return jax.lax.platform_dependent(x, hidden, dz, cpu=in_blocks, default=whole)
+
+
+def _add_blocks(
+    whole: Callable[..., Array], axis: int, x: Array, hidden: Array, dz: Array
+) -> Array:
+    columns = dz.shape[1]
 
     def add(x: Array, start: Any, size: int) -> Array:
         # Were negative starts looked for, the compiler would not see that the part read is
@@ -260,7 +270,7 @@ def _add_product(spec: Spec, blocked: bool, x: Array, hidden: Array, dz: Array) 
         old = jax.lax.dynamic_slice_in_dim(x, start, size, axis, allow_negative_indices=False)
         part = jax.lax.dynamic_slice_in_dim(dz, start, size, 1, allow_negative_indices=False)
         return jax.lax.dynamic_update_slice_in_dim(
-            x, old + product(part), start, axis, allow_negative_indices=False
+            x, whole(old, hidden, part), start, axis, allow_negative_indices=False
         )
 
     blocks = -(-columns // block(columns))
