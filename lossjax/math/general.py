@@ -24,6 +24,7 @@ from lossjax.math.fusion import at_least, at_most, bounded, derivative, partials
 _FAR = 1e37
 _ORDERS = 16  # of a Taylor series that is used up to 1, in float64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_RULE = (1 + _NODES) / 2, _WEIGHTS / 2  # Gauss's, from 0 to 1
 
 
 def _series(x: Array, coefficient: tuple[float, ...]) -> Array:
@@ -191,10 +192,9 @@ def _by_shape(x: Array, shape: Array) -> Array:
     ends = (_kernel(log) - _exp_mean(-log) / z) / z
     far = b * half * half * ends + b * _exp_mean(less) / z / z
     closed = _exp_moment(_small(y)) - (_exp_mean(_small(y)) - _exp_mean(less)) / long
-    by_rule = sum(
-        w / 2 * v * v * _kernel(v * short) * jnp.exp(v * _small(y))
-        for v, w in zip((1 + _NODES) / 2, _WEIGHTS, strict=True)
-    )
+    v, w = (jnp.asarray(x, y.dtype).reshape(-1, *[1] * y.ndim) for x in _RULE)
+    heights = v * v * _series(v * short[None], _KERNEL) * jnp.exp(v * _small(y)[None])
+    by_rule = jnp.sum(w * heights, 0)
     near = b * jnp.where(log < 1, by_rule, closed / long)
     return log * log * log * jnp.where(jnp.abs(y) < 1, near, far) / 4
 

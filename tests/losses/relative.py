@@ -90,7 +90,6 @@ CASES = (
     Case(
         losses.ConcordanceCorrelation,
         ({}, {"axis": -1}),
-        at_edges=({"axis": 0},),
         exact=concordance_correlation,
         inputs=rows,
         sizes=of_squares,

@@ -164,8 +164,8 @@ CASES = (
             {},
             {"shape": 2.0},
             {"shape": -inf, "scale": 0.3},
-            {"shape": -3.0, "scale": 5.0},
             {"shape": 0.0, "likelihood": True},
+            {"shape": -3.0, "scale": 5.0},  # quick tests take the first and the last
         ),
         measured=(
             *({"shape": x} for x in (-1e6, -2.0, -1e-5, 0.0, 1e-5, 0.999, 1.99999, 2.00001)),
