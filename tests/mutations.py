@@ -161,8 +161,8 @@ ERRORS = (
     Error(
         "sparse: a label out of range counts",
         "math/softmax.py",
-        "jnp.where(exists, log_sum - (bounded(picked) - bounded(m)), 0)",
-        "log_sum - (bounded(picked) - bounded(m))",
+        "jnp.where(_exist(labels, z, axis), log_sum - below, 0)",
+        "log_sum - below",
         "SparseCategorical or integers",
     ),
     Error(

@@ -42,8 +42,11 @@ def without_padding(axis_name: Name, number: int | None, x: Array, fill: float) 
 
 
 def lowest(z: Array) -> float:
-    """A logit whose softmax is 0. It is finite: 0 * inf would be a temperature's derivative."""
-    return -(largest_number(z) ** 0.9)
+    """A logit whose softmax is 0, finite even over the square of a temperature.
+
+    The derivative by the temperature would be 0 * inf.
+    """
+    return -(largest_number(z) ** 0.75)
 
 
 def capped(z: Array, cap: Array) -> Array:
@@ -173,8 +176,8 @@ def _label_entropy_jvp(
     (labels, z), (_, dz) = primals, tangents
     p = _label_softmax(axis_name, labels, z)
     hit = (labels[:, None] == classes(z, axis_name)[None]).astype(z.dtype)
-    by_gap = without_padding(axis_name, number, hit - 1 / (number or size(z, axis_name)), 0)
-    slopes = p - hit, p, by_gap
+    gap = without_padding(axis_name, number, hit - 1 / (number or size(z, axis_name)), 0)
+    slopes = p - hit, p, gap
     by_entropy, by_log_sum, by_gap = (total(slope * dz, axis_name) for slope in slopes)
     return label_entropy(axis_name, number, labels, z), (by_entropy, by_log_sum, by_gap)
 

@@ -2,23 +2,14 @@
 
 import functools
 import warnings
+from collections.abc import Callable
 
 from jax import numpy as jnp
 
 from lossjax.core import check
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
-from lossjax.math.elementwise import (
-    EPSILON,
-    guarded,
-    log1p,
-    pick,
-    power,
-    quotient,
-    surprise,
-    weight_of,
-    xmuly,
-)
+from lossjax.math.elementwise import guarded, log1p, power, surprise, weight_of, xmuly
 from lossjax.math.entropy import (
     box_cox,
     class_count,
@@ -28,7 +19,13 @@ from lossjax.math.entropy import (
     smoothing_amount,
 )
 from lossjax.math.fusion import looped, settle
-from lossjax.math.softmax import label_cross_entropy, sum_over_log_softmax, sum_over_shares
+from lossjax.math.softmax import (
+    label_cross_entropy,
+    label_entropy_of_shares,
+    picked,
+    sum_over_log_softmax,
+    sum_over_shares,
+)
 
 __all__ = [
     "CategoricalCrossentropy",
@@ -73,9 +70,9 @@ def categorical_crossentropy(
     where = "categorical_crossentropy"
     check.not_bool(where, axis)
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_shape(where, y_true, y_pred)
+    t, p = check.same_shape(where, y_true, y_pred, narrow=True)
     _warn_of_one_class(where, p)
-    smoothing = smoothing_amount(label_smoothing, p.dtype)
+    smoothing = smoothing_amount(label_smoothing, check.wide_dtype(p))
     loss = functools.partial(_cross_entropy, bool(from_logits), class_count(t))
     over_classes = sum_over_log_softmax if from_logits else sum_over_shares
     return over_classes(loss, axis, p, t, smoothing)
@@ -98,13 +95,10 @@ def _warn_of_one_class(where: str, p: Array) -> None:
         )
 
 
-def _clipped_share(p: Array, total: Array) -> Array:
-    return jnp.clip(quotient(p, total), EPSILON, 1 - EPSILON)
-
-
 class CategoricalCrossentropy(Loss):
     fn = categorical_crossentropy
     couples = "none"
+    widens = True
     domain = "class"
     from_logits: bool = static(default=False)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]")
@@ -141,11 +135,12 @@ def categorical_focal_crossentropy(
     check.within(where, "alpha", alpha, "[0, inf)")
     check.within(where, "gamma", gamma, "[0, inf)")
     check.within(where, "label_smoothing", label_smoothing, "[0, 1]")
-    t, p = check.same_rank(where, *check.pair(where, y_true, y_pred), axis)
+    t, p = check.same_rank(where, *check.pair(where, y_true, y_pred, narrow=True), axis)
     _warn_of_one_class(where, p)
-    alpha = jnp.asarray(alpha, p.dtype)
+    dtype = check.wide_dtype(p)
+    alpha = jnp.asarray(alpha, dtype)
     alpha = alpha.reshape((1,) * (t.ndim - alpha.ndim) + alpha.shape)
-    hyper = (jnp.asarray(gamma, p.dtype), alpha, smoothing_amount(label_smoothing, p.dtype))
+    hyper = (jnp.asarray(gamma, dtype), alpha, smoothing_amount(label_smoothing, dtype))
     loss = functools.partial(_focal, bool(from_logits), known_exponent(gamma), class_count(t))
     over_classes = sum_over_log_softmax if from_logits else sum_over_shares
     return over_classes(loss, axis, p, t, *hyper)
@@ -161,22 +156,19 @@ def _focal(
     alpha: Array,
     smoothing: Array | None,
 ) -> Array:
-    entropy = _focal_entropy(is_log, n, q, gamma)
-    return looped(xmuly(alpha * smoothed(t, smoothing, classes), entropy))
-
-
-def _focal_entropy(is_log: bool, n: float, q: Array, gamma: Array) -> Array:
-    """-(1 - q)^gamma log q, of q or of log q."""
     if is_log:
-        return focal(n, q, gamma)
-    # q is clipped: no zero to the power of a traced gamma
-    wrongness = power(1 - q, n) if n else jnp.exp(gamma * log1p(-q))
-    return wrongness * -jnp.log(q)
+        entropy = focal(n, q, gamma)
+    else:
+        # q is clipped: no zero to the power of a traced gamma
+        wrongness = power(1 - q, n) if n else jnp.exp(gamma * log1p(-q))
+        entropy = wrongness * -jnp.log(q)
+    return looped(xmuly(alpha * smoothed(t, smoothing, classes), entropy))
 
 
 class CategoricalFocalCrossentropy(Loss):
     fn = categorical_focal_crossentropy
     couples = "none"
+    widens = True
     domain = "class"
     alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
     gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
@@ -213,17 +205,20 @@ def sparse_categorical_crossentropy(
     [0.2877 0.6931]
     """
     where = "sparse_categorical_crossentropy"
-    labels, p, valid = _labelled(where, y_true, y_pred, ignore_class, axis)
-    if from_logits:
-        return label_cross_entropy(labels, p, axis)
-    return jnp.where(valid, -jnp.log(_label_share(labels, p, valid, axis)), 0)
+    labels, p, _ = _labelled(where, y_true, y_pred, ignore_class, axis)
+    return _label_entropy(from_logits)(labels, p, axis)
+
+
+def _label_entropy(from_logits: bool) -> Callable[[Array, Array, int], Array]:
+    return label_cross_entropy if from_logits else label_entropy_of_shares
 
 
 def _labelled(
     where: str, y_true: Input, y_pred: Input, ignore_class: Ignored, axis: int
 ) -> tuple[Array, Array, Array]:
     """Labels, -1 where they are of no class that counts, predictions, and which do count."""
-    p = check.prediction(where, y_pred)
+    p = check.array(where, "y_pred", y_pred)
+    p = p if check.is_narrow(p) else check.wide(p)
     check.class_axis(where, p, axis)
     labels = check.aligned_labels(where, y_true, p, axis)
     ignore_class = check.ignored(where, ignore_class)
@@ -233,16 +228,11 @@ def _labelled(
     return jnp.where(valid, labels, -1), p, valid
 
 
-def _label_share(labels: Array, p: Array, valid: Array, axis: int) -> Array:
-    p = guarded(p, jnp.expand_dims(valid, axis))
-    picked, _ = pick(p, labels, axis)
-    return _clipped_share(picked, jnp.sum(p, axis))
-
-
 class _Labelled(Loss):
     """Of class numbers, of which some may be ignored."""
 
     couples = "none"
+    widens = True
     domain = "label"
 
     def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
@@ -285,13 +275,11 @@ def sparse_categorical_focal_crossentropy(
     where = "sparse_categorical_focal_crossentropy"
     check.within(where, "gamma", gamma, "[0, inf)")
     labels, p, valid = _labelled(where, y_true, y_pred, ignore_class, axis)
-    weight = check.of_classes(where, "alpha", alpha, p.shape[axis], p.dtype)
-    if from_logits:
-        q = -label_cross_entropy(labels, p, axis)
-    else:
-        q = _label_share(labels, p, valid, axis)
-    gamma, n = jnp.asarray(gamma, p.dtype), known_exponent(gamma)
-    values = xmuly(weight_of(labels, weight), _focal_entropy(bool(from_logits), n, q, gamma))
+    dtype = check.wide_dtype(p)
+    weight = check.of_classes(where, "alpha", alpha, p.shape[axis], dtype)
+    log_q = -_label_entropy(from_logits)(labels, p, axis)
+    values = focal(known_exponent(gamma), log_q, jnp.asarray(gamma, dtype))
+    values = xmuly(weight_of(labels, weight), values)
     return jnp.where(valid, settle(values), 0)
 
 
@@ -326,17 +314,19 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     """
     where = "categorical_generalized_cross_entropy"
     check.within(where, "q", q, "(0, inf)")
-    p = check.prediction(where, y_pred)
+    p = check.array(where, "y_pred", y_pred)
+    p = p if check.is_narrow(p) else check.wide(p)
     check.class_axis(where, p, -1)
     labels = check.aligned_labels(where, y_true, p, -1)
-    q = jnp.asarray(q, p.dtype)
-    picked, exists = pick(p, labels, -1)
-    picked = guarded(picked, exists)
-    return jnp.where(exists, box_cox(picked, q), 1 / q)
+    q = jnp.asarray(q, check.wide_dtype(p))
+    exists = (labels >= 0) & (labels < p.shape[-1])
+    at_label = guarded(picked(labels, p, -1), exists)
+    return jnp.where(exists, box_cox(at_label, q), 1 / q)
 
 
 class CategoricalGeneralizedCrossEntropy(Loss):
     fn = categorical_generalized_cross_entropy
     couples = "none"
+    widens = True
     domain = "label"
     q: Hyper = leaf(default=0.5, interval="(0, 1)")

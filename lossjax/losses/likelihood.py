@@ -349,7 +349,7 @@ def negative_binomial_nll(y_true: Input, y_pred: Any) -> Array:
 
     `y_pred` is `losses.NegativeBinomial(log_mean, log_total_count)`, of log μ and log r, or a dict
     with these names: r is the inverse of the dispersion α that others take. No digits are lost
-    where counts or r are large. `log_total_count` counts up to ±85.
+    where counts or r are large. `log_total_count` counts up to ±85, `log_mean` up to 85.
     Shapes: (..., d) for all, or broadcast to one of them; values (...) ≥ 0, in nats.
     Raises TypeError for other parameters, ValueError for shapes that do not fit.
     Source: Hilbe (2011), Negative binomial regression, eq. 8.8.
@@ -365,11 +365,12 @@ def negative_binomial_nll(y_true: Input, y_pred: Any) -> Array:
 
 @elementwise()
 def _negative_binomial(t: Array, log_mean: Array, log_total: Array) -> Array:
-    return negative_binomial(t, log_mean, _within(log_total))
+    return _bounded_count(t, log_mean, log_total)
 
 
-def _within(x: Array) -> Array:
-    return jnp.clip(x, -85.0, 85.0)
+def _bounded_count(t: Array, log_mean: Array, log_total: Array) -> Array:
+    """`negative_binomial`, constant where numbers would overflow."""
+    return negative_binomial(t, jnp.minimum(log_mean, 85.0), jnp.clip(log_total, -85.0, 85.0))
 
 
 class NegativeBinomialNLL(Loss):
@@ -403,7 +404,7 @@ def zero_inflated_negative_binomial_nll(y_true: Input, y_pred: Any) -> Array:
 
 @elementwise()
 def _zero_inflated(t: Array, log_mean: Array, log_total: Array, logit: Array) -> Array:
-    nll = negative_binomial(t, log_mean, _within(log_total))
+    nll = _bounded_count(t, log_mean, log_total)
     return jnp.where(t == 0, _of_zero(nll, logit), jax.nn.softplus(logit) + nll)
 
 
@@ -516,7 +517,7 @@ def quantile_crps(y_true: Input, y_pred: Input) -> Array:
     """
     u = -_errors("quantile_crps", y_true, y_pred)
     count = max(1, u.shape[-1])
-    level = ((jnp.arange(u.shape[-1]) + 0.5) / count).astype(u.dtype)
+    level = (jnp.arange(u.shape[-1], dtype=u.dtype) + 0.5) / count
     return 2 * mean(_quantile(u, jnp.broadcast_to(level, u.shape)), -1)
 
 

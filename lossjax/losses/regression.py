@@ -3,6 +3,7 @@ r"""Losses of a real-valued error, averaged over the last axis."""
 from jax import numpy as jnp
 
 from lossjax.core import check
+from lossjax.core.check import is_narrow
 from lossjax.core.loss import Loss, leaf
 from lossjax.core.types import Array, Hyper, Input
 from lossjax.math import curves
@@ -157,10 +158,25 @@ def mean_squared_logarithmic_error(y_true: Input, y_pred: Input) -> Array:
     return plain_mean(_squared_log_ratio(y_true, y_pred), -1)
 
 
-@elementwise()
 def _squared_log_ratio(t: Array, p: Array) -> Array:
-    a, b = floored(EPSILON, p), floored(EPSILON, t)
-    return squared_log_ratio(a, b)
+    # The logarithm for value and derivative stays where the gradient will be. Of 16 bits it would
+    # be an array of its own.
+    narrow = is_narrow(t) or is_narrow(p)
+    return _by_two_logs(t, p) if narrow else _by_one_log(t, p)
+
+
+@elementwise()
+def _by_two_logs(t: Array, p: Array) -> Array:
+    return squared_log_ratio(False, *_floors(t, p))
+
+
+@elementwise(shared=True)
+def _by_one_log(t: Array, p: Array) -> Array:
+    return squared_log_ratio(True, *_floors(t, p))
+
+
+def _floors(t: Array, p: Array) -> tuple[Array, Array]:
+    return floored(EPSILON, p), floored(EPSILON, t)
 
 
 class MeanSquaredLogarithmicError(Loss):

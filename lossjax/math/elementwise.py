@@ -82,7 +82,7 @@ def _above(low: float, x: Array) -> Array:
     return jnp.where(x > low, 1.0, jnp.where(x < low, 0.0, 0.5 + 0 * x))
 
 
-def _between(low: float, high: float, x: Array) -> Array:
+def within(low: float, high: float, x: Array) -> Array:
     """The derivative of a clip: at a bound the middle of both sides."""
     at_bound = (x == low) | (x == high)
     return jnp.where((x > low) & (x < high), 1.0, jnp.where(at_bound, 0.5, 0.0))
@@ -94,13 +94,13 @@ def floored(low: float, x: Array) -> Array:
     return at_least(low, x)
 
 
-@partials(lambda dx, _, x: dx * _between(EPSILON, 1.0, x))
+@partials(lambda dx, _, x: dx * within(EPSILON, 1.0, x))
 def share(x: Array) -> Array:
     """x clipped to [EPSILON, 1]."""
     return between(EPSILON, 1.0, x)
 
 
-@partials(lambda dx, _, x: dx * _between(EPSILON, 1 - EPSILON, x))
+@partials(lambda dx, _, x: dx * within(EPSILON, 1 - EPSILON, x))
 def probability(x: Array) -> Array:
     """x clipped to [EPSILON, 1 - EPSILON]."""
     return between(EPSILON, 1 - EPSILON, x)
@@ -272,12 +272,16 @@ def _log_ratio_1p(a: Array, b: Array) -> Array:
 
 
 @partials(
-    lambda da, _, a, b: da * 2 * finite(_log_ratio_1p(a, b)) / (1 + a),
-    lambda db, _, a, b: db * 2 * finite(_log_ratio_1p(b, a)) / (1 + b),
+    lambda da, _, once, a, b: da * 2 * finite(_log_ratio_1p(a, b)) / (1 + a),
+    lambda db, _, once, a, b: db * 2 * finite(_log_ratio_1p(b, a)) / (1 + b),
+    static=1,
 )
-def squared_log_ratio(a: Array, b: Array) -> Array:
-    """log²((1 + a) / (1 + b)), exact where a is near b, and far from it."""
-    if is_small(a, b):  # the logarithm of the derivative is this one
+def squared_log_ratio(once: bool, a: Array, b: Array) -> Array:
+    """log²((1 + a) / (1 + b)), exact where a is near b, and far from it.
+
+    `once`: by the logarithm of the derivative.
+    """
+    if once:
         ratio = _log_ratio_1p(a, b)
         return ratio * ratio
     size = log1p(jnp.abs(a - b) / (1 + jnp.minimum(a, b)))

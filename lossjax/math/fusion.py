@@ -176,7 +176,7 @@ def _row_pass(
     reduced: Callable[..., Array], f: Callable[..., Array], axis: Axis, copy: int, *xs: Array
 ) -> Array:
     def plain(*xs: Array) -> Array:
-        return reduced(f(*xs), axis, keepdims=True)
+        return reduced(f(*map(widened, xs)), axis, keepdims=True)
 
     if _may_merge(*xs):
         return plain(*xs)
@@ -184,7 +184,7 @@ def _row_pass(
 
     def separate(*xs: Array) -> Array:
         parts = _barrier(*(_split(x, copy) for x in xs))
-        return reduced(f(*parts), moved(axis, len(shape))).reshape(shape)
+        return reduced(f(*map(widened, parts)), moved(axis, len(shape))).reshape(shape)
 
     return lax.platform_dependent(*xs, cpu=separate, default=plain)
 
@@ -259,11 +259,12 @@ def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
     return decorate
 
 
-def elementwise(static: int = 0) -> Callable[[F], F]:
+def elementwise(static: int = 0, shared: bool = False) -> Callable[[F], F]:
     """Let the derivative of an elementwise function start again from the arguments.
 
     The first `static` arguments are choices. What is kept for the derivative is one array for
-    each argument that is differentiated. Arguments of 16 bits come in float32.
+    each argument that is differentiated. Arguments of 16 bits come in float32. What is `shared`
+    does not start again, but keeps one array all the same.
     """
 
     def decorate(f: F) -> F:
@@ -275,7 +276,7 @@ def elementwise(static: int = 0) -> Callable[[F], F]:
         def jvp(*args: Any) -> tuple[Array, Array]:
             *choices, primals, tangents = args
             out = g(*choices, *primals)
-            start = again(*primals)
+            start = Again([*map(widened, primals)], False) if shared else again(*primals)
             h = functools.partial(f, *choices)
             live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
             terms = [start.lifted(d) * derivative(h, start.arrays, i) for i, d in live]

@@ -5,46 +5,49 @@ logarithms keep their digits: the large terms cancel on paper, and what is left 
 """
 
 import math
+from typing import Any
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from lossjax.core.types import Array
 from lossjax.math.elementwise import finite_exp, logistic, scaled
 from lossjax.math.fusion import partials
 
-# Numerators of the continued fraction of `stirling`.
-# Source: DLMF 5.10.1; Cuyt et al. (2008), Handbook of continued fractions, 12.2.
-_FRACTION: tuple[float, ...] = (1 / 12, 1 / 30, 53 / 210, 195 / 371, 22999 / 22737)
-_FRACTION += (29944523 / 19733142, 109535241009 / 48264275462)
-_SHIFT = 6  # from there on the fraction has 14 digits
+# Nodes, squared, and weights of Gauss's quadrature of Binet's second integral of `stirling`, which
+# is exact in the first eight terms of Stirling's series: from `_SHIFT` on it has 12 digits.
+_NODES = (0.0156718524155917728, 0.420046781714301113, 1.94997003935482723, 6.23403515597674825)
+_WEIGHTS = (
+    *(0.0798601307845654623, 0.00342939442926143147),
+    *(0.0000437401979258753791, 6.79215805642018819e-8),
+)
+_SHIFT = 5
 
 
-def _terms(x: Array) -> int:
-    """Of a series in powers of no more than 1/9: as many as the dtype has digits for."""
-    return 8 if jnp.finfo(x.dtype).bits <= 32 else 17
+def _behind(numbers: Any, x: Array) -> np.ndarray:
+    """Numbers along an axis behind those of `x`."""
+    return np.asarray(numbers, x.dtype).reshape((1,) * x.ndim + (-1,))
+
+
+def _sum(weights: Any, nodes: Any, q: Array) -> Array:
+    """Σ weight / (1 - node q): few steps to compile, and as few for each derivative."""
+    return jnp.sum(_behind(weights, q) / (1 - _behind(nodes, q) * q[..., None]), -1)
 
 
 def _tail(q: Array) -> Array:
-    """(atanh(v) - v) / v³ for q = v² ≤ 1/9."""
-    total = jnp.zeros_like(q)
-    for k in reversed(range(_terms(q))):
-        total = total * q + 1 / (2 * k + 3)
-    return total
+    """(atanh(v) - v) / v³ = ∫ s² / (1 - s² v²) ds from 0 to 1, for q = v² ≤ 1/9."""
+    nodes, weights = np.polynomial.legendre.leggauss(6 if jnp.finfo(q.dtype).bits <= 32 else 10)
+    return _sum(0.5 * weights * nodes**2, nodes**2, q)
 
 
 def stirling(log_x: Array) -> Array:
     """log Γ(x) - (x - 1/2) log x + x - log(2π) / 2: about 1 / (12 x), for log x from -80 to 80."""
-    is_low = log_x < math.log(_SHIFT)
-    log_low = jnp.where(is_low, log_x, 0.0)
-    low = jnp.exp(log_low)
-    steps = sum((_step(low + k) for k in range(1, _SHIFT)), _first_step(low, log_low))
-    # Powers of 1 / x: those of a large x would overflow in derivatives.
-    w = jnp.where(is_low, 1 / (low + _SHIFT), jnp.exp(-jnp.where(is_low, 0.0, log_x)))
-    below = jnp.ones_like(w)
-    for a in reversed(_FRACTION[1:]):
-        below = 1 + a * w * w / below
-    return _FRACTION[0] * w / below + jnp.where(is_low, steps, 0.0)
+    x = finite_exp(log_x)
+    r = 1 / (x + _SHIFT)
+    rest = r * _sum(_WEIGHTS, np.negative(_NODES), r * r)
+    after = x[..., None] + _behind(range(1, _SHIFT), x)
+    return rest + jnp.sum(_step(after), -1) + _first_step(x, log_x)
 
 
 def _step(x: Array) -> Array:
@@ -52,8 +55,8 @@ def _step(x: Array) -> Array:
 
     Source: Gudermann (1845), J. reine angew. Math. 29.
     """
-    q = 1 / jnp.square(2 * x + 1)
-    return q * _tail(q)
+    v = 1 / (2 * x + 1)
+    return v * v * _tail(v * v)
 
 
 def _first_step(x: Array, log_x: Array) -> Array:

@@ -73,7 +73,8 @@ def _distance(shape: Array, least: float) -> tuple[Array, Array]:
 
 def _parts(x: Array, width: Array) -> tuple[Array, Array, Array]:
     """M, 1/M and m²/M², M the larger of 1 and |x| / width, m the smaller one."""
-    size = at_most(_FAR, jnp.abs(x) * (1 / width))
+    # Twice: an infinite width makes NaN of an infinite x, a small one an infinite size.
+    size = at_most(_FAR, at_most(_FAR, jnp.abs(x)) * (1 / width))
     large = at_least(1.0, size)
     inverse = 1 / large
     small = at_most(1.0, size) * inverse
@@ -125,6 +126,7 @@ def _curve_by_shape(ds: Array, _: Array, x: Array, shape: Array) -> Array:
 
 @partials(_curve_by_x, _curve_by_shape)
 def curve(x: Array, shape: Array) -> Array:
+    """ρ, of an error in units of the scale."""
     b, sign = _distance(shape, _LEAST)
     terms, growth = _terms(shape, b, sign), _growth(x, b)
     y = at_least(1e-17, jnp.abs(terms.inner) * growth) * jnp.where(terms.inner < 0, -1, 1)
@@ -143,13 +145,19 @@ def _slope_by_x(dx: Array, _: Array, x: Array, shape: Array) -> Array:
     return dx * jnp.exp(-sign * _growth(x, b)) * bend
 
 
-def _slope_by_shape(ds: Array, _: Array, x: Array, shape: Array) -> Array:
+def _bend_by_shape(x: Array, shape: Array) -> Array:
+    """∂²ρ / ∂x ∂shape."""
     log = _log(x, shape)
-    return ds * 0.5 * slope(x, shape) * log * log * _kernel(log)
+    return 0.5 * slope(x, shape) * log * log * _kernel(log)
+
+
+def _slope_by_shape(ds: Array, _: Array, x: Array, shape: Array) -> Array:
+    return ds * _bend_by_shape(x, shape)
 
 
 @partials(_slope_by_x, _slope_by_shape)
 def slope(x: Array, shape: Array) -> Array:
+    """∂ρ/∂x."""
     b, sign = _distance(shape, _LEAST)
     half = jnp.exp(-0.5 * sign * _growth(x, b))  # of its square x may be the larger part
     return jnp.clip(x, -_FAR, _FAR) * half * half
@@ -169,26 +177,30 @@ def _log(x: Array, shape: Array) -> Array:
 
 
 def _by_shape(x: Array, shape: Array) -> Array:
+    """ℓ³ b/4 ∫ v² K(ℓv) exp(yv) over v from 0 to 1, with y = ℓ shape/2 and K(u) = k(u) / u².
+
+    For |y| ≥ 1 it is integrated by parts; the others are closed for a long ℓ, and by Gauss's rule
+    for a short one, where the closed form cancels.
+    """
     b, sign = _near(shape)
     log = _log(x, shape)
     y = jnp.clip(shape / 2, -1e18, 1e18) * log
-    less = -sign * b / 2 * log  # y - log
-    z, long = _not_small(y), jnp.maximum(log, 1)
+    less = -sign * b / 2 * log  # y - ℓ
+    z, long, short = _not_small(y), jnp.maximum(log, 1), jnp.minimum(log, 1)
     half = jnp.exp(z / 2)  # of its square, b may be the other half
     ends = (_kernel(log) - _exp_mean(-log) / z) / z
     far = b * half * half * ends + b * _exp_mean(less) / z / z
-    parts = _exp_moment(_small(y)) - (_exp_mean(_small(y)) - _exp_mean(less)) / long
-    short = jnp.minimum(log, 1)
-    inner = sum(
+    closed = _exp_moment(_small(y)) - (_exp_mean(_small(y)) - _exp_mean(less)) / long
+    by_rule = sum(
         w / 2 * v * v * _kernel(v * short) * jnp.exp(v * _small(y))
         for v, w in zip((1 + _NODES) / 2, _WEIGHTS, strict=True)
     )
-    small = b * jnp.where(log < 1, inner, parts / long)
-    return log * log * log * jnp.where(jnp.abs(y) < 1, small, far) / 4
+    near = b * jnp.where(log < 1, by_rule, closed / long)
+    return log * log * log * jnp.where(jnp.abs(y) < 1, near, far) / 4
 
 
 def _by_shape_by_x(dx: Array, _: Array, x: Array, shape: Array) -> Array:
-    return dx * _slope_by_shape(jnp.ones_like(shape), _, x, shape)
+    return dx * _bend_by_shape(x, shape)
 
 
 def _by_shape_twice(ds: Array, _: Array, x: Array, shape: Array) -> Array:
@@ -197,6 +209,7 @@ def _by_shape_twice(ds: Array, _: Array, x: Array, shape: Array) -> Array:
 
 @partials(_by_shape_by_x, _by_shape_twice)
 def by_shape(x: Array, shape: Array) -> Array:
+    """∂ρ/∂shape."""
     return _by_shape(x, shape)
 
 

@@ -75,7 +75,11 @@ def standardised(e: Entries, axis: Axis, axis_name: AxisName) -> Entries:
     has_rows = across.has_rows(axis, e.pred.ndim)
     top = across.largest(jax.lax.stop_gradient(top), axis_name if has_rows else None)
     unit = jnp.where(top == 0, 1, jnp.minimum(top, 1e37))  # 1 over larger ones would be denormal
-    return Entries(t / unit, p / unit, bounded(e.error) / unit, e.weight)
+    is_tiny = top < 1e8 * float(jnp.finfo(top.dtype).tiny)  # derivatives would overflow: they are 0
+    t, p, error = (
+        jnp.where(is_tiny, jax.lax.stop_gradient(x), x) / unit for x in (t, p, bounded(e.error))
+    )
+    return Entries(t, p, error, e.weight)
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:

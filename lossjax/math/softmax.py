@@ -13,8 +13,9 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from lossjax.core.check import is_narrow
 from lossjax.core.types import Array, Axis
-from lossjax.math.elementwise import finite, guarded, pick, probability
+from lossjax.math.elementwise import EPSILON, finite, guarded, pick, probability, quotient, within
 from lossjax.math.fusion import (
     Again,
     added,
@@ -30,6 +31,7 @@ from lossjax.math.fusion import (
     row_sum,
     settle,
     step,
+    widened,
 )
 
 Rows = tuple[Array, ...]
@@ -39,9 +41,10 @@ Terms = Callable[..., Array]  # of one entry, from the entries of all arguments
 # --- softmax ------------------------------------------------------------------------------------
 
 
-@partials(lambda dz, *_: dz, lambda dm, *_: -dm)
+@partials(lambda dz, *_: widened(dz), lambda dm, *_: -dm)
 def _below(z: Array, m: Array) -> Array:
     """z - m for the maximum m; 0 where both are the same infinity: it has won, or all have lost."""
+    z = widened(z)
     if is_small(z):
         return jnp.where(z == m, 0, z - bounded(m))
     return bounded(z) - bounded(m)
@@ -52,18 +55,19 @@ def _exp_sum(z: Array, axis: Axis) -> Rows:
 
     They are kept apart: their rounded sum loses digits. The maximum alone has no derivative.
     """
-    m = lax.stop_gradient(jnp.max(z, axis, keepdims=True, initial=-jnp.inf))
+    m = widened(lax.stop_gradient(jnp.max(z, axis, keepdims=True, initial=-jnp.inf)))
     return m, _log_sum(axis, z, m)
 
 
 @partials(
-    lambda dz, out, axis, z, m: jnp.sum(_share(z, m, out) * dz, axis, keepdims=True),
+    lambda dz, out, axis, z, m: jnp.sum(_share(z, m, out) * widened(dz), axis, keepdims=True),
     lambda dm, *_: -dm,
     static=1,
 )
 def _log_sum(axis: Axis, z: Array, m: Array) -> Array:
     if is_small(z):
         return jnp.log(jnp.sum(jnp.exp(_below(z, m)), axis, keepdims=True))
+    z = widened(z)
     below = at_most(largest(z), z) - bounded(m)
     total = jnp.sum(looped(jnp.exp(below)), axis, keepdims=True)
     return jnp.log(jnp.where(total == 0, z.size / max(1, total.size), total))  # all are -inf
@@ -138,38 +142,74 @@ sum_over_log_softmax.defjvp(_sum_over_log_softmax_jvp, symbolic_zeros=True)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def picked(labels: Array, x: Array, axis: int) -> Array:
+    """x at each label, in float32 at least."""
+    if not is_narrow(x):
+        return pick(x, labels, axis)[0]
+    # Of 16-bit floats XLA would widen all before it picks some.
+    bits, _ = pick(lax.bitcast_convert_type(x, jnp.uint16), labels, axis)
+    return widened(lax.bitcast_convert_type(bits, x.dtype))
+
+
+@picked.defjvp
+def _picked_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (labels, x), (_, dx) = primals, tangents
+    out = picked(labels, x, axis)
+    if not is_narrow(x):
+        return out, pick(dx, labels, axis)[0]
+    return out, jnp.sum(jnp.where(_is_label(labels, x, axis), widened(dx), 0), axis)
+
+
+def _exist(labels: Array, x: Array, axis: int) -> Array:
+    return (labels >= 0) & (labels < x.shape[axis])
+
+
+def _is_scattered(x: Array) -> bool:
+    """Whether a scatter is faster than to compare all classes with the label.
+
+    Not of 16 bits: what is scattered into is written in float32 first.
+    """
+    return not is_small(x) and not is_narrow(x)
+
+
+def _is_label(labels: Array, x: Array, axis: int) -> Array:
+    classes = lax.broadcasted_iota(labels.dtype, x.shape, axis % x.ndim)
+    return classes == jnp.expand_dims(labels, axis)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
     """-log softmax(z) at integer labels, without a one-hot.
 
     0, with derivative 0, for a label out of range, whatever its row holds.
     """
     m, log_sum = (jnp.squeeze(row, axis) for row in _exp_sum(z, axis))
-    picked, exists = pick(z, labels, axis)
-    return settle(jnp.where(exists, log_sum - (bounded(picked) - bounded(m)), 0))
+    below = bounded(picked(labels, z, axis)) - bounded(m)
+    return settle(jnp.where(_exist(labels, z, axis), log_sum - below, 0))
 
 
 @label_cross_entropy.defjvp
 def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, z), (_, dz) = primals, tangents
     out = label_cross_entropy(labels, z, axis)
-    exists = (labels >= 0) & (labels < z.shape[axis])
+    exists = _exist(labels, z, axis)
     row = jnp.expand_dims(exists, axis)
     z = guarded(z, row)
     start = again(z, *_exp_sum(z, axis))
     share = jnp.where(start.lifted(row), _share(*start.arrays), 0)
-    if is_small(z):  # to scatter takes longer
-        classes = lax.broadcasted_iota(labels.dtype, z.shape, axis % z.ndim)
-        share = jnp.where(classes == jnp.expand_dims(labels, axis), share - 1, share)
-        return out, jnp.sum(share * dz, axis)
-    spread = jnp.sum(share * start.lifted(dz), start.moved(axis, z.ndim)).reshape(labels.shape)
-    return out, jnp.where(exists, spread - pick(dz, labels, axis)[0], 0)
+    if not _is_scattered(z):
+        share = jnp.where(start.lifted(_is_label(labels, z, axis)), share - 1, share)
+    change = jnp.sum(share * start.lifted(dz), start.moved(axis, z.ndim)).reshape(labels.shape)
+    if _is_scattered(z):
+        change -= picked(labels, dz, axis)
+    return out, jnp.where(exists, change, 0)
 
 
 # --- shares of a sum ----------------------------------------------------------------------------
 
 
 def _inverse_sum(p: Array, axis: Axis) -> Rows:
-    total = jnp.sum(p, axis, keepdims=True)
+    total = jnp.sum(widened(p), axis, keepdims=True)
     return (1 / jnp.where(total == 0, 1e-18, total),)
 
 
@@ -214,6 +254,35 @@ def _sum_over_shares_jvp(h: Terms, axis: Axis, primals: Any, tangents: Any) -> t
 
 
 sum_over_shares.defjvp(_sum_over_shares_jvp, symbolic_zeros=True)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def label_entropy_of_shares(labels: Array, p: Array, axis: int) -> Array:
+    """-log q at integer labels, with q = p / Σp clipped; 0 as `label_cross_entropy`."""
+    q = probability(_label_share(labels, p, axis)[0])
+    return jnp.where(_exist(labels, p, axis), -jnp.log(q), 0)
+
+
+def _label_share(labels: Array, p: Array, axis: int) -> tuple[Array, Array]:
+    """p / Σp at the labels, and 1 / Σp."""
+    total = jnp.sum(widened(p), axis)
+    ones = jnp.ones_like(total)
+    return quotient(picked(labels, p, axis), total), finite(quotient(ones, total))
+
+
+@label_entropy_of_shares.defjvp
+def _label_entropy_of_shares_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (labels, p), (_, dp) = primals, tangents
+    out, exists = label_entropy_of_shares(labels, p, axis), _exist(labels, p, axis)
+    p = guarded(p, jnp.expand_dims(exists, axis))
+    q, inverse = _label_share(labels, p, axis)
+    by_sum = jnp.where(exists, within(EPSILON, 1 - EPSILON, q) * inverse, 0)
+    by_label = by_sum / jnp.where(exists, probability(q), 1)
+    if _is_scattered(p):
+        return out, by_sum * jnp.sum(dp, axis) - by_label * picked(labels, dp, axis)
+    by_sum, by_label = (jnp.expand_dims(x, axis) for x in (by_sum, by_label))
+    slope = jnp.where(_is_label(labels, p, axis), by_sum - by_label, by_sum)
+    return out, jnp.sum(slope * widened(dp), axis)
 
 
 # --- both ---------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ def cases():
         functools.partial(losses.Dice),
         functools.partial(losses.Tversky, alpha=0.3, beta=0.9),
         functools.partial(losses.Dice, ignore_class=0),
+        functools.partial(losses.ConcordanceCorrelation),
+        functools.partial(losses.ScaleInvariantLog, epsilon=0.1),
     ]
     for cls in overlaps:
         few = of_rows if cls is overlaps[0] else of_rows[-1:]

@@ -36,6 +36,35 @@ def test_extra_memory_of_value_and_gradient(case, config):
     assert percent <= case.extra
 
 
+HALF = [c for c in CASES if c.loss._declared.widens]
+SOME = ("Hinge", "Huber", "SparseCategoricalCrossentropy")
+
+
+def _half(case):
+    marks = () if case.loss.__name__ in SOME else pytest.mark.thorough
+    return pytest.param(case, id=case.loss.__name__, marks=marks)
+
+
+@pytest.mark.parametrize("case", [*map(_half, HALF)])
+def test_sixteen_bits_are_widened_where_they_are_used(case):
+    """Value and gradient are those of float32, and no array of the inputs' size is written."""
+    logits = {"from_logits": True} if hasattr(case.loss, "from_logits") else {}
+    loss = case.loss(**logits)
+    y_true, y_pred = arguments(loss, (64, 4 * SMALL // 64))
+    y_true, y_pred = (y if y.dtype == np.int32 else y.astype("bfloat16") for y in (y_true, y_pred))
+    run = jax.jit(jax.value_and_grad(lambda p, t: loss(t, p)))
+    program = run.lower(y_pred, y_true).compile()
+    value, gradient = program(y_pred, y_true)
+    expected, wide = run(
+        *(y if y.dtype == np.int32 else y.astype(np.float32) for y in (y_pred, y_true))
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert gradient.dtype == y_pred.dtype
+    np.testing.assert_allclose(gradient.astype(np.float32), wide, rtol=2**-7, atol=1e-12)
+    if jax.default_backend() == "cpu":
+        assert program.memory_analysis().temp_size_in_bytes <= y_pred.nbytes / 8
+
+
 @rows
 def test_residuals(case, config):
     """The derivative in y_pred keeps one array of its size, and what is as small as a row."""

@@ -236,6 +236,9 @@ def test_labels_and_terms_of_a_padded_vocabulary():
     f = functools.partial(lossjax.linear_cross_entropy, return_terms=True, label_smoothing=0.1)
     padded = jax.jit(functools.partial(f, classes=30))
     close(padded(labels, hidden, kernel), jax.jit(f)(labels, hidden, kernel[:, :30]), 1e-6)
+    options = {"classes": 30, "reduction": "none"}
+    cold = lambda t: f(data["labels"] % 30, hidden, kernel, temperature=t, **options)[0]  # noqa: E731
+    assert jnp.isfinite(jax.jit(jax.jacfwd(cold))(0.01)).all()
     with pytest.raises(ValueError, match=r"labels must lie in \[0, 30\), .* got 31"):
         f(labels, hidden, kernel, classes=30)
     with pytest.raises(Exception, match="from 0 to 29, got 31"):

@@ -102,6 +102,16 @@ CASES = (
                 "torch", "F.binary_cross_entropy_with_logits(y_pred, y_true)", {"from_logits": True}
             ),
             Elsewhere(
+                "torch",
+                "F.binary_cross_entropy_with_logits(y_pred, y_true, pos_weight="
+                "torch.tensor([1, 2, 3, 4, 5]), weight=torch.tensor([0.5, 1, 1, 1, 2]))",
+                {
+                    "from_logits": True,
+                    "pos_weight": [1.0, 2.0, 3.0, 4.0, 5.0],
+                    "label_weight": [0.5, 1.0, 1.0, 1.0, 2.0],
+                },
+            ),
+            Elsewhere(
                 "optax",
                 "optax.losses.sigmoid_binary_cross_entropy(y_pred, y_true).mean()",
                 {"from_logits": True},

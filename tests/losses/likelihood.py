@@ -402,6 +402,7 @@ CASES = (
         packed=parted(losses.ZeroInflatedNegativeBinomial),
         inputs=lambda rng: drawn(rng, [0, 1, 7], mild(rng), mild(rng), mild(rng)),
         sizes=of_zero_inflated,
+        ulps=(8, 16),
         keras=None,
     ),
     Case(
@@ -410,6 +411,7 @@ CASES = (
         packed=parted(losses.Beta),
         inputs=lambda rng: drawn(rng, [1e-6, 0.3, 0.5, 1 - 2**-20], mild(rng), mild(rng)),
         sizes=of_beta,
+        ulps=(16, 8),
         elsewhere=(
             Elsewhere(
                 "scipy",
@@ -477,6 +479,7 @@ CASES = (
                 "y_pred.mean, (y_pred.log_variance / 2).exp()), 1)).log_prob(y_true).mean()",
             ),
         ),
+        keras=None,
     ),
 )
 
@@ -530,3 +533,42 @@ def test_crps_of_quantiles_in_order_is_that_of_an_ensemble():
     with pytest.raises(ValueError, match=r"ensemble_crps: y_true must have shape \(\.\.\., 1\)"):
         losses.ensemble_crps(p, p)
     assert losses.ensemble_crps([[0.0]], [[2.0]], fair=True) == 2
+
+
+def test_components_of_a_mixture_are_told_from_dimensions():
+    t, p = testing.sample(losses.MixtureNLL)
+    shared = p._replace(log_variance=p.log_variance[..., :1])
+    wide = p._replace(log_variance=np.broadcast_to(shared.log_variance, p.mean.shape))
+    np.testing.assert_allclose(losses.mixture_nll(t, shared), losses.mixture_nll(t, wide))
+    with pytest.raises(ValueError, match=r"mixture_nll: need y_true \(\.\.\., d\), logits"):
+        losses.mixture_nll(t[:, :1], p)
+
+
+def test_kl_between_two_and_to_a_standard_normal():
+    t, p = testing.sample(losses.GaussianKL)
+    prior = losses.Gaussian(t, np.float32(0))
+    loss = losses.GaussianKL()
+    np.testing.assert_allclose(loss(t, p), loss(prior, p), rtol=1e-6)
+    assert loss(p, p) == loss(p._asdict(), p) == 0
+    wide = losses.Gaussian(0.0, np.log(4.0))
+    np.testing.assert_allclose(
+        losses.gaussian_kl(wide, losses.Gaussian([1.0], [0.0])), np.log(2) + 2 / 8 - 0.5, rtol=1e-6
+    )
+
+
+def test_large_counts_keep_their_digits():
+    """As r grows the negative binomial is Poisson's, Student's distribution normal."""
+    y, log_mean = np.float32([[0.0, 3.0, 1e6]]), np.float32([[0.5, 1.0, np.log(1e6)]])
+    found = losses.negative_binomial_nll(
+        y.T, losses.NegativeBinomial(log_mean.T, np.full((3, 1), 40, np.float32))
+    )
+    want = [
+        mp.exp(m) - t * mp.mpf(m) + mp.loggamma(t + 1)
+        for t, m in zip(*map(np.ravel, (y.astype(float), log_mean.astype(float))), strict=True)
+    ]
+    np.testing.assert_allclose(found, np.float64(want), rtol=3e-6)
+    t, p = testing.sample(losses.GaussianNLL)
+    student = losses.StudentT(p.mean, p.log_variance / 2, np.full_like(t, 60))
+    np.testing.assert_allclose(
+        losses.student_t_nll(t, student), losses.gaussian_nll(t, p), rtol=1e-6
+    )

@@ -48,16 +48,16 @@ def prepare(
     batch = make_batch(WHERE, opt, y_true, *y_pred, sample_weight, mask, soft_cap)
     number = opt.classes or all_columns(batch, opt)
     check.labels_or_targets(WHERE, y_true, batch.shape, batch.columns(opt))
-    if not is_targets(y_true):
+    if not check.is_targets(y_true):
         y_true = check.labels(WHERE, y_true)
     batch = shifted(batch._replace(y_true=y_true), opt.shift)
-    if not is_targets(y_true):
+    if not check.is_targets(y_true):
         y, counts = batch.values_of(batch.y_true), None
         if batch.weight is not None or batch.mask is not None:
             counts = reduce.alive(WHERE, y.shape, batch.weight, batch.mask)
         check.class_numbers(WHERE, y, number, opt.ignore_class, counts, opt.shift)
     batch = without(WHERE, batch, opt.ignore_class)
-    if opt.classes is not None and not is_targets(y_true):
+    if opt.classes is not None and not check.is_targets(y_true):
         batch = batch._replace(y_true=jnp.where(batch.y_true < number, batch.y_true, -1))
     dtype = sum_dtype(WHERE, batch, opt)
     if not is_off(class_weight, (1.0,)):
@@ -71,10 +71,6 @@ def prepare(
     return batch, fn, [jnp.asarray(v, dtype) for v in on.values()]
 
 
-def is_targets(y_true: Array) -> bool:
-    return bool(jnp.issubdtype(y_true.dtype, jnp.floating))
-
-
 def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt: Options) -> Batch:
     """`batch` with the class weights multiplied into the weights of the tokens."""
     check.within(WHERE, "class_weight", class_weight, "[0, inf)")
@@ -83,7 +79,7 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
         raise ValueError(f"{WHERE}: class_weight must have shape ({number},), got {w.shape}.")
     w = jnp.broadcast_to(w, (number,))
     y_true = batch.values_of(batch.y_true)
-    if is_targets(y_true):
+    if check.is_targets(y_true):
         here = y_true.shape[-1]
         w = jnp.pad(w, (0, all_columns(batch, opt) - number))
         if opt.axis_name is not None:
@@ -116,7 +112,7 @@ def token_loss(
     if "temperature" in hyper:
         z = z / hyper["temperature"]
     smoothing = hyper.get("label_smoothing")
-    if is_targets(y_true):
+    if check.is_targets(y_true):
         exists = None
         t = y_true = vocabulary.without_padding(axis_name, number, y_true.astype(z.dtype), 0)
         if smoothing is not None:
