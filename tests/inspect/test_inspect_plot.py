@@ -38,7 +38,7 @@ def is_shown(figure, curves):
     return all(pixels_of(figure, ax, line.get_color()) > 50 for ax, line in lines) and all(fit)
 
 
-EXAMPLES = {testing.domain_of(loss).name: loss for loss in [case.loss for case in ROWS][::-1]}
+EXAMPLES = {testing.domain_of(case.loss).name: case.example() for case in ROWS[::-1]}
 
 
 @pytest.mark.parametrize("domain", sorted(EXAMPLES))
