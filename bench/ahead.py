@@ -77,7 +77,7 @@ def answer(job: Job) -> Mapping[str, Any]:
     found = devices.cost(program, *job.case.structs(), device=job.target)
     # Where a loss compares all pairs of rows, or runs step by step, bytes have no floor.
     floor = found.floor_bytes if job.case.is_elementwise else None
-    same = ("temp_bytes", "kernels", "rounds", "flops", "estimated_seconds")
+    same = ("temp_bytes", "kernels", "rounds", "flops", "kernel_seconds", "estimated_seconds")
     values = {"bytes": found.bytes_accessed, "floor_bytes": floor}
     values |= {name: getattr(found, name) for name in same}
     return {name: value for name, value in values.items() if value is not None}

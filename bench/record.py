@@ -23,7 +23,15 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 FORM = Path(__file__).with_name("record.schema.json")
 SAMPLES = ("seconds", "first_call_seconds")
 SIZES = ("temp_bytes", "residual_bytes", "bytes")
-NUMBERS = (*SIZES, "floor_bytes", "kernels", "rounds", "estimated_seconds", "flops")
+NUMBERS = (
+    *SIZES,
+    "floor_bytes",
+    "kernels",
+    "rounds",
+    "kernel_seconds",
+    "estimated_seconds",
+    "flops",
+)
 
 
 @dataclasses.dataclass(frozen=True)

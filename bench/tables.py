@@ -165,10 +165,8 @@ def devices(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
         caption = "bytes over the floor, temporary memory over y_pred, kernels, time"
         yield grid(cells, f"{target}: {ESTIMATES}; {same}", caption)
     if len(some := frame[frame["loss"].str.startswith("LinearCrossEntropy")]):
-        caption = (
-            "time: kernel after kernel, each bound by its arithmetic or its bytes, if XLA gives "
-        )
-        caption += "none; over: that of all arithmetic or of all bytes, whichever is longer"
+        caption = "time: kernel after kernel, each bound by its arithmetic or by its bytes; over: "
+        caption += "the time of all arithmetic or that of all bytes, whichever is longer"
         names, same = told(some, "implementation")
         cells = _products(some.set_index(["target", *names]))
         yield grid(cells, f"products of matrices: {ESTIMATES}; {same}", caption)
@@ -194,7 +192,7 @@ def _products(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "arithmetic": frame["flops"] / chips.map(lambda chip: chip.flops),
             "traffic": frame["bytes"] / chips.map(lambda chip: chip.bandwidth),
-            "time": frame["estimated_seconds"],
+            "time": frame["kernel_seconds"],
         }
     )
     cells = {

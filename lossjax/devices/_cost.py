@@ -52,11 +52,11 @@ class Cost:
     `xla_bytes_accessed`            XLA's count, on-chip memory included, loops once; None on CUDA
     `xla_seconds`                   the time of XLA's cost model for these bytes; None on CPU, on
                                     CUDA, and where a part of the program is unknown to it
+    `kernel_seconds`                the sum over all kernels, one after the other, of
+                                    max(bytes / bandwidth, products / peak): launches are free
     `estimated_seconds`             an estimate, never a measurement
     `estimated_by`                  "XLA": its compiler's cost model, where it counts the same
-                                    bytes; or "roofline": the sum over all kernels, one after the
-                                    other, of max(bytes / bandwidth, products / peak), which
-                                    takes launches to be free
+                                    bytes; or "roofline": `kernel_seconds`
     `estimated_roofline_fraction`   max(least bytes / bandwidth, `flops` / peak) over
                                     `estimated_seconds`, where the least bytes are `floor_bytes`,
                                     or `bytes_accessed` if a part of an argument is enough
@@ -77,6 +77,7 @@ class Cost:
     flops: float | None
     xla_bytes_accessed: float | None
     xla_seconds: float | None
+    kernel_seconds: float | None
     estimated_seconds: float | None
     estimated_by: str | None
     estimated_roofline_fraction: float | None
@@ -157,9 +158,10 @@ def cost(
     else:
         flops = _flops_before_optimisation(fn, args, kwargs)
     least = floor if moved is None else min(floor, moved)
-    seconds, by = None, None
+    by_kernel, seconds, by = None, None, None
     if target is not None and moved is not None:
-        seconds, by = program.seconds(target.bandwidth, target.flops), "roofline"
+        by_kernel = program.seconds(target.bandwidth, target.flops)
+        seconds, by = by_kernel, "roofline"
         if xla_seconds and xla_bytes and _SAME * moved >= xla_bytes and not program.has_loops():
             seconds, by = xla_seconds, "XLA"
     return Cost(
@@ -174,6 +176,7 @@ def cost(
         flops=flops,
         xla_bytes_accessed=xla_bytes,
         xla_seconds=xla_seconds,
+        kernel_seconds=by_kernel,
         estimated_seconds=seconds,
         estimated_by=by,
         estimated_roofline_fraction=(

@@ -84,7 +84,7 @@ def shown(capsys, rows, **missing):
 def test_the_arithmetic_of_a_vocabulary(capsys):
     case = LinearCase(losses.LinearCrossEntropy(), (8192, 1024), "bfloat16", features=64)
     assert case.structs()[1][1].shape == (64, 1024)
-    values = {"bytes": 16.38e9, "flops": 985e9, "rounds": 3, "estimated_seconds": 25e-3}
+    values = {"bytes": 16.38e9, "flops": 985e9, "rounds": 3, "kernel_seconds": 25e-3}
     values |= {"temp_bytes": 4096, "kernels": 9}
     row = Row(*case.key, "lossjax", "tpu v5e", values)
     other = dataclasses.replace(row, implementation="optax", values={"error": "no such thing"})

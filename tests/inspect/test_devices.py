@@ -136,6 +136,7 @@ def test_estimates(analysis, seconds, by, fraction, monkeypatch):
     monkeypatch.setattr(_cost, "_traced", lambda *args: Compiled(analysis))
     found = cost(added, X, X, device="tpu v5e")
     assert (found.estimated_seconds, found.estimated_by) == (pytest.approx(seconds), by)
+    assert found.kernel_seconds == pytest.approx(12288 / 819e9)
     assert found.estimated_roofline_fraction == pytest.approx(fraction)
     assert f"(not measured; by {by})" in str(found)
 
