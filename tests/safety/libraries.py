@@ -53,7 +53,14 @@ class Variant:
     def points(self) -> list[Point]:
         classes = {len(x) for x in self.config.values() if isinstance(x, list)}
         every = points(self.loss(**self.config))
-        return [point for point in every if not classes or point.y_pred.shape[-1] in classes]
+        fit = [point for point in every if not classes or point.y_pred.shape[-1] in classes]
+        return [point for point in fit if point.weights is None or self.is_weighed(point)]
+
+    def is_weighed(self, point: Point) -> bool:
+        """Whether one weight is that of a sample: values of a sample may be several, or none."""
+        loss, packed = self.loss(**self.config, reduction=None), self.case.packed
+        y_pred = packed(point.y_pred) if packed else point.y_pred
+        return jax.eval_shape(loss, point.y_true, y_pred).ndim < 2
 
 
 def variants() -> list[Variant]:
