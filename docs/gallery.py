@@ -138,7 +138,7 @@ def batched(loss: Loss, y_true: Any, y_pred: Any, size: int = 1) -> tuple[Any, A
     """A sample as a batch of one, or of none; where samples are compared it is a batch already."""
     domain = testing.domain_of(loss)
     if domain.in_batches:
-        return (y_true, y_pred) if size else (y_true[:0], y_pred[:0])
+        return jax.tree.map(lambda x: x if size else x[:0], (y_true, y_pred))
 
     def rows(x: Any) -> Any:
         return x[None][:size]

@@ -246,14 +246,14 @@ def test_the_hint_for_a_mask_of_missing_labels():
 def test_a_loss_over_pairs_without_call_is_not_silently_told_less():
     """Its function takes no `where`: a masked sample would be a pair of the others."""
 
-    def spread(y_true, y_pred):
+    def width(y_true, y_pred):
         return jnp.sum(jnp.abs(y_pred - y_pred.T), -1)
 
-    class _Spread(losses.Loss):
-        fn = spread
+    class _Width(losses.Loss):
+        fn = width
         couples = "pairs"
 
     y = jnp.ones((3, 1))
-    assert _Spread()(y, y) == 0
+    assert _Width()(y, y) == 0
     with pytest.raises(TypeError, match="where"):
-        _Spread()(y, y, mask=jnp.array([True, True, False]))
+        _Width()(y, y, mask=jnp.array([True, True, False]))

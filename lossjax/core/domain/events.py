@@ -37,7 +37,8 @@ class Survival(NamedTuple):
 
 _LEVELS = np.array([0, 1, 2], np.int32)
 _SIGNS = np.array([[-1, -1], [1, -1], [1, 1]], np.float32)  # the thresholds that a level has passed
-_GRID = np.concatenate([[-INF], np.linspace(-30, 30, 61), [INF]])
+_SPAN = np.linspace(-30, 30, 61)
+_GRID = np.concatenate([[-INF], _SPAN, [INF]])
 
 
 def _of_level(level: int) -> Line:
@@ -102,7 +103,7 @@ LEVEL = Domain(
     accuracy=None,
     curves=tuple(map(_of_score, range(3))),
     points=(("right", [1], [0.0]), ("too high", [1], [5.0]), ("far too low", [2], [-10.0])),
-    grid=(_LEVELS[:, None], np.linspace(-30, 30, 61)[:, None]),
+    grid=(_LEVELS[:, None], _SPAN[:, None]),
     edges=_score_edges,
     extremes=lambda limits: (("smallest", _LEVELS, np.full((3, 1), limits.smallest_normal)),),
 )
@@ -124,6 +125,16 @@ def _draw_times(rng: np.random.Generator, s: tuple[int, ...]) -> tuple[Any, Any]
 _THREE = Survival(np.array([1.0, 2.0, 3.0], np.float32), np.array([1, 1, 0], np.int32))
 _TIED = Survival(np.array([1.0, 1.0, 1.0], np.float32), np.array([1, 1, 0], np.int32))
 _COLUMN = np.array([[1.0], [-0.5], [0.25]], np.float32)
+
+
+def _time_extremes(limits: Any) -> Iterator[Sample]:
+    yield "smallest", _THREE, float(limits.smallest_normal) * _COLUMN
+    yield "largest", _THREE, 0.25 * float(limits.max) * _COLUMN
+
+
+def _interval_extremes(limits: Any) -> Iterator[Sample]:
+    yield "smallest", _SEEN, float(limits.smallest_normal) * _HAZARDS
+    yield "largest", _SEEN, float(limits.max) * _HAZARDS
 
 
 def _of_first(x: Array) -> tuple[Any, Any]:
@@ -151,8 +162,9 @@ SURVIVAL = Domain(
         ("the first at risk", _THREE, np.array([[3.0], [0], [0]], np.float32)),
         ("the last at risk", _THREE, np.array([[0.0], [0], [3]], np.float32)),
     ),
-    grid=((), ()),
+    grid=([_THREE, _TIED], [x * _COLUMN for x in _SPAN]),
     edges=_time_edges,
+    extremes=_time_extremes,
 )
 
 
@@ -184,7 +196,14 @@ INTERVAL = Domain(
     rules=_events,
     accuracy=None,
     curves=(Line("event in the second interval", "logit of its hazard", -6, 6, _of_hazard),),
-    points=(("right", _SEEN, 4 * _HAZARDS), ("undecided", _SEEN, 0 * _HAZARDS)),
-    grid=((), ()),
+    points=tuple(
+        (name, Survival(1, 1), x * _HAZARDS[0, [1, 0, 1]])
+        for name, x in (("right", 4), ("undecided", 0), ("wrong", -4))
+    ),
+    grid=(
+        [Survival(level, event) for level in _LEVELS for event in (0, 1)],
+        [x * row for row in _HAZARDS for x in _SPAN],
+    ),
     edges=_interval_edges,
+    extremes=_interval_extremes,
 )
