@@ -85,9 +85,9 @@ def cumulative_link(
     `thresholds` θ are leaves of the class: they are learned with the model, where the loss is one
     of the parameters, or given.
 
-    Shapes: level numbers from 0 to K - 1 of shape (...), or (..., 1), scores (..., 1), `thresholds`
-    K - 1 increasing numbers; values (...), in nats. θ_{-1} is -inf and θ_{K-1} is inf. A level out
-    of range has the loss 0 and the derivative 0.
+    Shapes: level numbers from 0 to K - 1 and scores of shape (...), or (..., 1), `thresholds` K - 1
+    increasing numbers; values (...), in nats. θ_{-1} is -inf and θ_{K-1} is inf. A level out of
+    range has the loss 0 and the derivative 0.
     Raises ValueError for other shapes, for thresholds that do not increase and for another link.
     Source: McCullagh (1980), Journal of the Royal Statistical Society B 42(2), section 2.
 
@@ -99,11 +99,9 @@ def cumulative_link(
     check.within(where, "thresholds", thresholds, "(-inf, inf)")
     p = check.prediction(where, y_pred)
     steps = _increasing(where, thresholds).astype(p.dtype)
-    levels = check.aligned_labels(where, y_true, p, -1)
-    if p.shape[-1] != 1:
-        raise ValueError(f"{where}: y_pred must have shape (..., 1), a score, got {p.shape}.")
+    levels, score = _scores(where, y_true, p)
     valid = (levels >= 0) & (levels <= len(steps))
-    score = guarded(p, valid[..., None])[..., 0]
+    score = guarded(score, valid)
     has_low, has_high = levels > 0, levels < len(steps)
     low = steps[jnp.clip(levels - 1, 0, len(steps) - 1)]
     high = steps[jnp.clip(levels, 0, len(steps) - 1)]
@@ -131,6 +129,20 @@ def _levels(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Arr
     levels = check.aligned_labels(where, y_true, z, -1)
     valid = (levels >= 0) & (levels <= z.shape[-1])
     return levels, guarded(z, valid[..., None]), valid
+
+
+def _scores(where: str, y_true: Input, p: Array) -> tuple[Array, Array]:
+    """Levels and scores of one shape, without a last axis of size 1 behind that of the samples."""
+    levels = check.labels(where, y_true)
+    levels, p = (x[..., 0] if x.ndim > 1 and x.shape[-1] == 1 else x for x in (levels, p))
+    if levels.ndim == 0 and p.shape == (1,):
+        p = p[0]
+    if levels.shape != p.shape:
+        raise ValueError(
+            f"{where}: y_true and y_pred must have equal shapes, (...) or (..., 1), a score for each "
+            f"level, got {levels.shape} and {p.shape}."
+        )
+    return levels, p
 
 
 def _increasing(where: str, thresholds: Hyper) -> Array:

@@ -310,20 +310,25 @@ VALUES = {
 
 
 def fields():
-    """Those of every registered loss; the common three once."""
+    """Those of every registered loss, and what else it needs; the common three once."""
     for cls in {row.loss for row in ROWS}:
         if cls.__module__.startswith("lossjax."):
-            for field in dataclasses.fields(cls):
+            made, found = example(cls), dataclasses.fields(cls)
+            needed = {
+                f.name: getattr(made, f.name) for f in found if f.default is dataclasses.MISSING
+            }
+            for field in found:
                 if field.name not in ("reduction", "name", "dtype") or cls is losses.Huber:
-                    yield cls, field.name
+                    yield cls, field.name, needed
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
 def test_whatever_stands_in_a_field_is_refused_in_one_sentence(value):
-    for cls, field in fields():
-        config = {"class_name": cls.__name__, "config": {field: value}}
+    for cls, field, needed in fields():
+        given = needed | {field: value}
+        config = {"class_name": cls.__name__, "config": given}
         for make, error in (
-            (lambda c=cls, f=field: c(**{f: value}), (ValueError, TypeError)),
+            (lambda c=cls, g=given: c(**g), (ValueError, TypeError)),
             (lambda c=config: losses.deserialize(c), ValueError),
         ):
             try:

@@ -105,12 +105,13 @@ def test_large_arrays_give_what_their_parts_give(case):
 )
 def test_nan_is_seen(case, rows):
     """Reductions of large arrays on CPU drop NaN from max and min that are written carelessly."""
-    if case.couples == "pairs" or case.loss._declared.domain.in_steps:
+    domain = case.loss._declared.domain
+    if case.couples == "pairs" or domain.in_steps or domain.shape[-1] == 1:
         pytest.skip("small arrays")
     loss = case.example(reduction=None)
     y_true, y_pred = testing.sample(loss, (rows, 1024))
     y_pred[3, 2] = np.nan
-    if loss._declared.domain.accuracy == "sparse":
+    if domain.accuracy == "sparse":
         y_true[3] = 2
     values = np.ravel(jax.jit(loss)(y_true, y_pred))
     if case.couples != "none":

@@ -119,7 +119,7 @@ def _events(loss: Any, y_true: Any, y_pred: Any) -> Iterator[Rule]:
 def _draw_times(rng: np.random.Generator, s: tuple[int, ...]) -> tuple[Any, Any]:
     """Times of which some are equal."""
     time, event = rng.integers(1, 5, s[0]).astype(float), rng.integers(0, 2, s[0])
-    return Survival(time, event), rng.normal(size=s)
+    return Survival(time, event), rng.normal(size=(s[0], 1))
 
 
 _THREE = Survival(np.array([1.0, 2.0, 3.0], np.float32), np.array([1, 1, 0], np.int32))
