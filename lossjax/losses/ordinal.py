@@ -139,8 +139,8 @@ def _scores(where: str, y_true: Input, p: Array) -> tuple[Array, Array]:
         p = p[0]
     if levels.shape != p.shape:
         raise ValueError(
-            f"{where}: y_true and y_pred must have equal shapes, (...) or (..., 1), a score for each "
-            f"level, got {levels.shape} and {p.shape}."
+            f"{where}: y_true and y_pred must have equal shapes, (...) or (..., 1), a score for "
+            f"each level, got {levels.shape} and {p.shape}."
         )
     return levels, p
 

@@ -6,6 +6,7 @@ from jax import numpy as jnp
 from mpmath import mp
 
 from cases import Case, Elsewhere
+from exact import largest
 from lossjax import losses
 
 
@@ -29,6 +30,11 @@ def cumulative_link(t, p, thresholds=(-1.0, 1.0), link="logit"):
         ends = [1, *(below(p[0] - x) for x in thresholds), 0]
         return -mp.log(ends[t] - ends[t + 1])
     return -mp.log(ends[t + 1] - ends[t])
+
+
+def of_cumulative_link(t, p, _):
+    """Two slopes of at most 1 cancel between the thresholds, in the tails two squares."""
+    return largest(1, p[:, 0] ** 2), largest(1, p)
 
 
 CASES = (
@@ -61,6 +67,7 @@ CASES = (
         losses.CumulativeLink,
         ({"link": "probit", "thresholds": [-2.0, 1.5]}, {}, {"thresholds": [-0.5, 0.25]}),
         exact=cumulative_link,
+        sizes=of_cumulative_link,
         keras=None,
     ),
 )
