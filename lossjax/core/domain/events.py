@@ -119,7 +119,7 @@ def _events(loss: Any, y_true: Any, y_pred: Any) -> Iterator[Rule]:
 def _draw_times(rng: np.random.Generator, s: tuple[int, ...]) -> tuple[Any, Any]:
     """Times of which some are equal."""
     time, event = rng.integers(1, 5, s[0]).astype(float), rng.integers(0, 2, s[0])
-    return Survival(time, event), rng.normal(size=(s[0], 1))
+    return Survival(time, event.astype(np.int32)), rng.normal(size=(s[0], 1))
 
 
 _THREE = Survival(np.array([1.0, 2.0, 3.0], np.float32), np.array([1, 1, 0], np.int32))
@@ -169,7 +169,8 @@ SURVIVAL = Domain(
 
 
 def _draw_intervals(rng: np.random.Generator, s: tuple[int, ...]) -> tuple[Any, Any]:
-    return Survival(rng.integers(0, s[-1], s[:-1]), rng.integers(0, 2, s[:-1])), rng.normal(size=s)
+    interval, event = rng.integers(0, s[-1], s[:-1]), rng.integers(0, 2, s[:-1])
+    return Survival(interval.astype(np.int32), event.astype(np.int32)), rng.normal(size=s)
 
 
 _SEEN = Survival(_LEVELS, np.array([1, 0, 1], np.int32))
