@@ -53,6 +53,8 @@ class Case:
     inputs: Callable[[Any], Any] | None = None
     measured: tuple[dict[str, Any], ...] = ()  # more configs, to measure alone
     at_edges: tuple[dict[str, Any], ...] = ()  # and to look at the edges alone
+    # The groups of edges at which it is not right yet; its page in docs/safety shows how.
+    unsafe: tuple[str, ...] = ()
     # What is made of the limit of a sample (tests/safety/limits.py).
     limit: Callable[[Any], Any] = lambda limit: limit
     # Its class in Keras; None: it has none. "same name" is also of losses that Keras may not have.

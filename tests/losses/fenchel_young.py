@@ -64,7 +64,7 @@ CASES = (
         losses.Entmax15,
         exact=fenchel_young,
         sizes=of_scores,
-        ulps=(4, 4),
+        ulps=(8, 4),  # 4.2 of the value with jax 0.12
         keras=None,
         elsewhere=(Elsewhere("entmax", "entmax.entmax15_loss(y_pred, y_true).mean()"),),
     ),

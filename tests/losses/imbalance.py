@@ -78,6 +78,11 @@ CASES = (
                 {"prior": COUNTS},
             ),
         ),
+        unsafe=(
+            "±1e4",
+            "±inf",
+            "bfloat16 extremes",
+        ),
     ),
     Case(
         losses.LDAM,

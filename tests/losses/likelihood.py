@@ -297,6 +297,7 @@ CASES = (
             ),
         ),
         keras=None,
+        unsafe=("extreme parameters",),
     ),
     Case(
         losses.GaussianKL,
@@ -433,6 +434,7 @@ CASES = (
         inputs=members,
         sizes=of_ensemble,
         keras=None,
+        unsafe=("bfloat16 extremes",),
     ),
     Case(
         losses.QuantileCRPS,

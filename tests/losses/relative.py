@@ -71,6 +71,7 @@ CASES = (
         residuals=1,
         extra=2,
         keras=None,
+        unsafe=("bfloat16 extremes",),
     ),
     Case(
         losses.RelativeL2,
@@ -86,6 +87,7 @@ CASES = (
         inputs=rows,
         ulps=(8, 8),
         keras=None,
+        unsafe=("bfloat16 extremes",),
     ),
     Case(
         losses.ConcordanceCorrelation,
@@ -104,6 +106,7 @@ CASES = (
         sizes=of_ratios,
         ulps=(8, 8),
         keras=None,
+        unsafe=("bfloat16 extremes",),
     ),
 )
 

@@ -195,6 +195,7 @@ CASES = (
         residuals=1,
         extra=2,
         keras=None,
+        unsafe=("bfloat16 extremes",),
     ),
 )
 

@@ -22,7 +22,8 @@ def assert_no_cell_fails(variant, points):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about one class
         found = {group: text for group, _, text in cells(variant, ["lossjax"], points)}
-    assert {group: text for group, text in found.items() if text != PASSED} == {}
+    failed = {group: text for group, text in found.items() if text != PASSED}
+    assert {k: text for k, text in failed.items() if k not in variant.case.unsafe} == {}
     assert found.keys() <= set(GROUPS)
 
 
