@@ -82,7 +82,7 @@ def sums(e: Entries, axes: tuple[int, ...], squared: bool) -> Sums:
 
 def judged(absent: str, value: Array, true: Array, counts: Array | None) -> Any:
     """The values, and which of them count, where `true` is the size of the region of each."""
-    present = ~(true <= 0)  # NaN is to be seen
+    present = ~(true <= 0) | jnp.isnan(value)  # NaN is to be seen, of truth and prediction
     if absent == "zero":
         value = jnp.where(present, value, 0)
     if absent == "skip":

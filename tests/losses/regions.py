@@ -147,7 +147,6 @@ CASES = (
                 {"class_axis": None, "batch": True, "smoothing": 1.0, "absent": "zero"},
             ),
         ),
-        unsafe=("behind a weight of 0",),
     ),
     Case(
         losses.GeneralizedDice,
