@@ -122,6 +122,10 @@ CASES = (
             ),
         ),
         keras=None,
+        unsafe=(
+            "±inf",
+            "bfloat16 extremes",
+        ),
     ),
     Case(
         losses.MultiLabelMargin,
