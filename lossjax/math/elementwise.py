@@ -266,8 +266,7 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
-    # A quarter of both: the inverse of the largest numbers would be flushed to 0.
-    size = 0.25 * jnp.abs(a - b) * (1 / (0.25 + 0.25 * jnp.minimum(a, b)))
+    size = jnp.abs(a - b) / (1 + jnp.minimum(a, b))
     log = jnp.where(jnp.isinf(size), size, log1p_in_loop(size))
     return jnp.where(a < b, -log, log)
 
