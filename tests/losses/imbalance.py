@@ -59,7 +59,8 @@ def of_asymmetric_focal(t, p, config):
     size = largest(u * yes * by_r, t * focus * np.logaddexp(0, -p))
     slope = largest(u * yes * no * by_r, u * yes**2 * no * twice)
     holds = t * focus * largest(no, a * yes * np.logaddexp(0, -p))
-    return row_largest(size), largest(slope, holds)
+    # Below 1e-18, of a score beyond 42, the slope is 0.
+    return row_largest(size), largest(slope, holds, 1e-18)
 
 
 CASES = (
