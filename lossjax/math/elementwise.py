@@ -266,8 +266,15 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
-    size = jnp.abs(a - b) / (1 + jnp.minimum(a, b))
-    log = jnp.where(jnp.isinf(size), size, log1p_in_loop(size))
+    difference, low = jnp.abs(a - b), 1 + jnp.minimum(a, b)
+    if is_small(difference):
+        size = difference / low
+        log = log1p_in_loop(size)
+    else:  # the same, of a quotient that appears once: XLA would write one of two to memory
+        one = opaque(1.0, a)
+        size = one + difference / low
+        log = jnp.log(size) + (difference - (size - one) * low) / (size * low)
+    log = jnp.where(jnp.isinf(size), size, log)
     return jnp.where(a < b, -log, log)
 
 
