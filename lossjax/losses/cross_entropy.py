@@ -9,6 +9,7 @@ from lossjax.core import check, reduce
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.reduce import Total
 from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input
+from lossjax.losses.categorical import Labelled
 from lossjax.math import tempered
 from lossjax.math.elementwise import divergence, finite, guarded, power, surprise, weight_of, xmuly
 from lossjax.math.entropy import smoothing_amount
@@ -109,7 +110,7 @@ def _counts(where: str, y: Array, z: Array, ignore_class: Ignored) -> Array | No
         if ignore_class is not None:
             raise ValueError(f"{where}: ignore_class needs class numbers, y_true holds targets.")
         return None
-    exists = check.exists(y, z)
+    exists = check.exists(y, z.shape[-1])
     return exists if ignore_class is None else exists & ~check.is_among(y, ignore_class)
 
 
@@ -146,22 +147,15 @@ def _is_number(value: Any, number: float) -> bool:
     return isinstance(value, (int, float)) and value == number
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(Labelled):
     fn = cross_entropy
-    couples = "none"
+    widens = False
     domain = "label logits"
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES, kw_only=True)
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]", kw_only=True)
     smooth_over: str = static(default="all", types=(str,), kw_only=True)
     z_loss: Hyper = leaf(default=0.0, interval="[0, inf)", kw_only=True)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
-        values = cross_entropy(y_true, y_pred, **self.hyperparameters())
-        if self.ignore_class is None:
-            return values
-        labels = check.labels("cross_entropy", y_true).reshape(values.shape)
-        return values, ~check.is_among(labels, self.ignore_class)
 
     def __call__(
         self,
@@ -209,7 +203,7 @@ def _targets(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Ar
     y, z = check.truth_and_logits(where, y_true, y_pred)
     if check.is_targets(y):
         return y, z, None
-    exists = check.exists(y, z)
+    exists = check.exists(y, z.shape[-1])
     return one_hot(y, z), guarded(z, exists[..., None]), exists
 
 

@@ -62,7 +62,7 @@ def _labelled(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, A
     z = check.prediction(where, y_pred)
     check.class_axis(where, z, -1)
     labels = check.aligned_labels(where, y_true, z, -1)
-    exists = check.exists(labels, z)
+    exists = check.exists(labels, z.shape[-1])
     return labels, guarded(z, exists[..., None]), exists
 
 

@@ -106,7 +106,7 @@ def _log_probability(labels: Array, length: Array, steps: Array, counts: Array |
     `blank[n]` sums the paths that have emitted n labels and stand on a blank, `emit[n]` those
     that stand on label n.
     """
-    valid = (labels >= 0) & (labels < steps.shape[1])
+    valid = check.exists(labels, steps.shape[1])
     of_label = jnp.where(valid, steps[:, jnp.where(valid, labels, _BLANK)], 0)
     if counts is not None:
         of_label = jnp.where(counts[:, None], of_label, 0)

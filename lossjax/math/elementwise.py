@@ -10,6 +10,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from lossjax.core.check import exists
 from lossjax.core.types import Array, Axis, Hyper
 from lossjax.math.fusion import (
     at_least,
@@ -330,7 +331,7 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     classes = x.shape[axis]
     index = jnp.expand_dims(jnp.clip(labels, 0, max(0, classes - 1)), axis)
     picked = jnp.squeeze(jnp.take_along_axis(x, index, axis), axis)
-    return picked, (labels >= 0) & (labels < classes)
+    return picked, exists(labels, classes)
 
 
 def weight_of(labels: Array, weight: Array) -> Array:

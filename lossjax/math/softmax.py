@@ -13,6 +13,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from lossjax.core import check
 from lossjax.core.check import is_narrow
 from lossjax.core.types import Array, Axis
 from lossjax.math.elementwise import EPSILON, finite, guarded, pick, probability, quotient, within
@@ -160,10 +161,6 @@ def _picked_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     return out, jnp.sum(jnp.where(_is_label(labels, x, axis), widened(dx), 0), axis)
 
 
-def _exist(labels: Array, x: Array, axis: int) -> Array:
-    return (labels >= 0) & (labels < x.shape[axis])
-
-
 def _is_scattered(x: Array) -> bool:
     """Whether a scatter is faster than to compare all classes with the label.
 
@@ -185,14 +182,14 @@ def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
     """
     m, log_sum = (jnp.squeeze(row, axis) for row in _exp_sum(z, axis))
     below = bounded(picked(labels, z, axis)) - bounded(m)
-    return settle(jnp.where(_exist(labels, z, axis), log_sum - below, 0))
+    return settle(jnp.where(check.exists(labels, z.shape[axis]), log_sum - below, 0))
 
 
 @label_cross_entropy.defjvp
 def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, z), (_, dz) = primals, tangents
     out = label_cross_entropy(labels, z, axis)
-    exists = _exist(labels, z, axis)
+    exists = check.exists(labels, z.shape[axis])
     row = jnp.expand_dims(exists, axis)
     z = guarded(z, row)
     start = again(z, *_exp_sum(z, axis))
@@ -260,7 +257,7 @@ sum_over_shares.defjvp(_sum_over_shares_jvp, symbolic_zeros=True)
 def label_entropy_of_shares(labels: Array, p: Array, axis: int) -> Array:
     """-log q at integer labels, with q = p / Σp clipped; 0 as `label_cross_entropy`."""
     q = probability(_label_share(labels, p, axis)[0])
-    return jnp.where(_exist(labels, p, axis), -jnp.log(q), 0)
+    return jnp.where(check.exists(labels, p.shape[axis]), -jnp.log(q), 0)
 
 
 def _label_share(labels: Array, p: Array, axis: int) -> tuple[Array, Array]:
@@ -273,7 +270,7 @@ def _label_share(labels: Array, p: Array, axis: int) -> tuple[Array, Array]:
 @label_entropy_of_shares.defjvp
 def _label_entropy_of_shares_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, p), (_, dp) = primals, tangents
-    out, exists = label_entropy_of_shares(labels, p, axis), _exist(labels, p, axis)
+    out, exists = label_entropy_of_shares(labels, p, axis), check.exists(labels, p.shape[axis])
     p = guarded(p, jnp.expand_dims(exists, axis))
     q, inverse = _label_share(labels, p, axis)
     by_sum = jnp.where(exists, within(EPSILON, 1 - EPSILON, q) * inverse, 0)
