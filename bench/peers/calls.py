@@ -31,6 +31,7 @@ OF_TORCH = (
     "torchvision",
 )
 OF_JAX = ("optax", "jax")
+ON_TORCHVISION = ("segmentation_models_pytorch", "timm", "torchvision")
 
 
 def written(call: str) -> Callable[[Any, Any], Any]:
@@ -50,7 +51,7 @@ def written(call: str) -> Callable[[Any, Any], Any]:
 
 def _imported(name: str) -> Any:
     """The module of a dotted name; None where it is a function, or the name of an argument."""
-    if name.startswith("torchvision"):
+    if name.partition(".")[0] in ON_TORCHVISION:
         without_operators()
     try:
         return importlib.import_module(name)

@@ -216,7 +216,20 @@ CASES = (
             ),
         ),
     ),
-    Case(losses.Brier, exact=brier, sizes=of_softmax(), ulps=(4, 6), keras=None),
+    Case(
+        losses.Brier,
+        exact=brier,
+        sizes=of_softmax(),
+        ulps=(4, 6),
+        keras=None,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.brier_score_loss(y_true, scipy.special.softmax(y_pred, -1), "
+                "labels=range(5), scale_by_half=False)",
+            ),
+        ),
+    ),
     Case(
         losses.SymmetricCrossEntropy,
         ({}, {"alpha": 0.1, "beta": 2.0, "log_zero": -6.0}),
@@ -238,6 +251,14 @@ CASES = (
         ({}, {"weight": 0.2}),
         exact=jensen_shannon,
         keras=None,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "(scipy.spatial.distance.jensenshannon(np.eye(5)[y_true], "
+                "scipy.special.softmax(y_pred, -1), axis=-1) ** 2).mean()",
+                note="Its value is the root.",
+            ),
+        ),
         sizes=of_softmax(),
         ulps=(4, 6),
     ),
