@@ -102,14 +102,6 @@ CASES = (
         ulps=(12, 12),
         residuals=1,
         keras=None,
-        elsewhere=(
-            Elsewhere(
-                "timm",
-                "timm.loss.AsymmetricLossMultiLabel(eps=0.0)(y_pred, y_true)",
-                {"gamma_pos": 1.0},
-                note="By default no logarithm is of less than its eps, 1e-8.",
-            ),
-        ),
     ),
 )
 
