@@ -71,7 +71,6 @@ CASES = (
         residuals=1,
         extra=2,
         keras=None,
-        unsafe=("bfloat16 extremes",),
     ),
     Case(
         losses.RelativeL2,
