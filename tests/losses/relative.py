@@ -86,7 +86,6 @@ CASES = (
         inputs=rows,
         ulps=(8, 8),
         keras=None,
-        unsafe=("bfloat16 extremes",),
     ),
     Case(
         losses.ConcordanceCorrelation,
