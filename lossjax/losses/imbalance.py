@@ -87,7 +87,8 @@ def logit_adjusted(y_true: Input, y_pred: Input, *, prior: Hyper = 1.0, tau: Hyp
     check.within(where, "tau", tau, "[0, inf)")
     labels, z, exists = _labelled(where, y_true, y_pred)
     prior = check.of_classes(where, "prior", prior, z.shape[-1], z.dtype)
-    z = z + xmuly(jnp.asarray(tau, z.dtype), _log(prior))
+    # Beside a score of 1e8 there would be no prior.
+    z = below_largest(z) + xmuly(jnp.asarray(tau, z.dtype), _log(prior))
     return jnp.where(exists, label_cross_entropy(labels, z, -1), 0)
 
 
