@@ -265,6 +265,14 @@ def _again(*xs: Array) -> tuple[Array, ...]:
 _again.defjvp(lambda primals, tangents: (_again(*primals), tangents))
 
 
+@jax.custom_jvp
+def _again_on_gpu(*xs: Array) -> tuple[Array, ...]:
+    return lax.platform_dependent(*xs, cuda=_barrier, rocm=_barrier, default=_same)
+
+
+_again_on_gpu.defjvp(lambda primals, tangents: (_again_on_gpu(*primals), tangents))
+
+
 def is_live(tangent: Any) -> bool:
     """Whether its argument is differentiated; None stands for an absent argument."""
     return not (tangent is None or isinstance(tangent, SymbolicZero))
@@ -297,12 +305,13 @@ def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
     return decorate
 
 
-def elementwise(static: int = 0, shared: bool = False) -> Callable[[F], F]:
+def elementwise(static: int = 0, shared: bool = False, written: bool = False) -> Callable[[F], F]:
     """Let the derivative of an elementwise function start again from the arguments.
 
     The first `static` arguments are choices. What is kept for the derivative is one array for
     each argument that is differentiated. Arguments of 16 bits come in float32. What is `shared`
-    does not start again, but keeps one array all the same.
+    does not start again, but keeps one array all the same. What would be `written` on a GPU for
+    the value and its derivatives is made again there too, for each of them.
     """
 
     def decorate(f: F) -> F:
@@ -316,8 +325,16 @@ def elementwise(static: int = 0, shared: bool = False) -> Callable[[F], F]:
             out = g(*choices, *primals)
             start = Again([*map(widened, primals)], False) if shared else again(*primals)
             h = functools.partial(f, *choices)
-            live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
-            terms = [start.lifted(d) * derivative(h, start.arrays, i) for i, d in live]
+
+            def slope(i: int) -> Array:
+                arrays = start.arrays
+                if written and not _may_merge(*primals):
+                    # In another order for each: XLA makes one barrier of two equal ones.
+                    turned = [*_again_on_gpu(*arrays[i:], *arrays[:i])]
+                    arrays = turned[len(arrays) - i :] + turned[: len(arrays) - i]
+                return derivative(h, arrays, i)
+
+            terms = [start.lifted(d) * slope(i) for i, d in enumerate(tangents) if is_live(d)]
             return out, added(terms, start.lifted(out)).reshape(out.shape)
 
         g.defjvp(jvp, symbolic_zeros=True)

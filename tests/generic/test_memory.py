@@ -19,10 +19,12 @@ OF_ROWS = [
 ]
 rows = pytest.mark.parametrize(("case", "config"), ends(OF_ROWS), ids=variant_id)
 
-# Whose large programs are others on a GPU: see `fusion.plainly`.
+# Whose large programs are others on a GPU.
 ELSEWHERE = [
     losses.SparseCategoricalCrossentropy(from_logits=True),
     losses.CategoricalFocalCrossentropy(from_logits=True, label_smoothing=0.1),
+    losses.AsymmetricFocal(),
+    losses.MeanSquaredLogarithmicError(),
     losses.GammaNLL(),
     pytest.param(losses.NegativeBinomialNLL(), marks=pytest.mark.thorough),
 ]
@@ -116,9 +118,9 @@ def test_programs_for_a_gpu_give_the_same(loss, monkeypatch):
     def results():
         return jax.jit(jax.value_and_grad(lambda p: loss(y_true, p)))(y_pred)
 
-    def chosen(*xs, cpu, default, cuda=None, **others):
-        taken.append(cuda)
-        return (cuda or default)(*xs)
+    def chosen(*xs, default, **branches):
+        taken.append("cuda" in branches)
+        return branches.get("cuda", default)(*xs)
 
     (value, slope), taken = results(), []
     monkeypatch.setattr(jax.lax, "platform_dependent", chosen)
