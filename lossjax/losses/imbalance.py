@@ -191,7 +191,7 @@ def asymmetric_focal(
     return settle(jnp.sum(_asymmetric(how, t, z, *hyper), -1))
 
 
-@elementwise(static=1)
+@elementwise(static=1, written=True)
 def _asymmetric(
     how: tuple[bool, float, float],
     t: Array,

@@ -23,6 +23,7 @@ from lossjax.math.fusion import (
     looped,
     opaque,
     partials,
+    plainly,
     step,
 )
 
@@ -276,6 +277,10 @@ def divergence(a: Array, b: Array) -> Array:
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
+    return plainly(_made_log_ratio_1p, a, b)
+
+
+def _made_log_ratio_1p(a: Array, b: Array) -> Array:
     difference, low = jnp.abs(a - b), 1 + jnp.minimum(a, b)
     if is_small(difference):
         size = difference / low

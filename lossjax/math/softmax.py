@@ -21,14 +21,17 @@ from lossjax.math.fusion import (
     Again,
     added,
     again,
+    are_small,
     at_most,
     bounded,
     derivative,
     is_live,
+    is_plain,
     is_small,
     largest,
     looped,
     partials,
+    plainly,
     row_sum,
     settle,
     step,
@@ -80,7 +83,7 @@ def _log_softmax(z: Array, m: Array, log_sum: Array) -> Array:
 
 def _share(z: Array, m: Array, log_sum: Array) -> Array:
     """softmax(z); where it is small, of the exponential of which the sum is made."""
-    if is_small(z):
+    if are_small(z):
         return jnp.exp(_below(z, m)) * jnp.exp(-log_sum)
     return jnp.exp(_log_softmax(z, m, log_sum))
 
@@ -112,7 +115,10 @@ def sum_over_log_softmax(h: Terms, axis: Axis, z: Array, *others: Array) -> Arra
     def term(z: Array, m: Array, log_sum: Array, *others: Array) -> Array:
         return looped(h(_log_softmax(z, m, log_sum), *others))
 
-    return _sum(term, axis, z, *_exp_sum(z, axis), *others)
+    def values(z: Array, *others: Array) -> Array:
+        return _sum(term, axis, z, *_exp_sum(z, axis), *others)
+
+    return plainly(values, z, *others)
 
 
 def _sum_over_log_softmax_jvp(
@@ -120,7 +126,6 @@ def _sum_over_log_softmax_jvp(
 ) -> tuple[Array, Array]:
     (z, *others), (dz, *dothers) = primals, tangents
     out = sum_over_log_softmax(h, axis, z, *others)
-    args = (z, *_exp_sum(z, axis), *others)
 
     def slope(i: int, z: Array, m: Array, log_sum: Array, *others: Array) -> Array:
         return derivative(h, (_log_softmax(z, m, log_sum), *others), i)
@@ -128,14 +133,19 @@ def _sum_over_log_softmax_jvp(
     def summed(*args: Array) -> Array:
         return slope(0, *args)
 
-    start = again(*args)
-    fresh, lifted = start.arrays, start.lifted
-    terms = []
-    if is_live(dz):
-        total = lifted(_total(summed, axis, *args))
-        share = _share(*fresh[:3])
-        terms.append(lifted(dz) * (slope(0, *fresh) - total * share))
-    terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
+    def slopes(z: Array, *others: Array) -> list[Array]:
+        args = (z, *_exp_sum(z, axis), *others)
+        start = again(*args)
+        fresh = start.arrays
+        found = [slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
+        if is_live(dz):
+            total = start.lifted(_total(summed, axis, *args))
+            found.insert(0, slope(0, *fresh) - total * _share(*fresh[:3]))
+        return found
+
+    start = again(z, *others)
+    live = [start.lifted(d) for d in tangents if is_live(d)]
+    terms = [d * s for d, s in zip(live, plainly(slopes, z, *others, anew=True), strict=True)]
     return out, _tangent(terms, axis, z, out, start)
 
 
@@ -180,7 +190,15 @@ def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
 
     0, with derivative 0, for a label out of range, whatever its row holds.
     """
-    m, log_sum = (jnp.squeeze(row, axis) for row in _exp_sum(z, axis))
+    return plainly(functools.partial(_label_entropy, axis), z, labels)
+
+
+def _label_entropy(axis: int, z: Array, labels: Array) -> Array:
+    m, log_sum = _exp_sum(z, axis)
+    if is_plain():
+        at_label = jnp.where(_is_label(labels, z, axis), -_log_softmax(z, m, log_sum), 0)
+        return settle(jnp.sum(at_label, axis))
+    m, log_sum = (jnp.squeeze(row, axis) for row in (m, log_sum))
     below = bounded(picked(labels, z, axis)) - bounded(m)
     return settle(jnp.where(check.exists(labels, z.shape[axis]), log_sum - below, 0))
 
@@ -192,13 +210,25 @@ def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Ar
     exists = check.exists(labels, z.shape[axis])
     row = jnp.expand_dims(exists, axis)
     z = guarded(z, row)
-    start = again(z, *_exp_sum(z, axis))
-    share = jnp.where(start.lifted(row), _share(*start.arrays), 0)
-    if not _is_scattered(z):
-        share = jnp.where(start.lifted(_is_label(labels, z, axis)), share - 1, share)
+
+    def shares(z: Array, labels: Array) -> Array:
+        start = again(z, *_exp_sum(z, axis))
+        share = jnp.where(start.lifted(row), _share(*start.arrays), 0)
+        if _is_scattered(z):
+            return share
+        return jnp.where(start.lifted(_is_label(labels, z, axis)), share - 1, share)
+
+    def at_label(labels: Array, dz: Array) -> Array:
+        return picked(labels, dz, axis)
+
+    def nothing(labels: Array, dz: Array) -> Array:
+        return jnp.zeros_like(at_label(labels, dz))
+
+    start = again(z)
+    share = plainly(shares, z, labels, anew=True)
     change = jnp.sum(share * start.lifted(dz), start.moved(axis, z.ndim)).reshape(labels.shape)
     if _is_scattered(z):
-        change -= picked(labels, dz, axis)
+        change -= lax.platform_dependent(labels, dz, cpu=at_label, default=nothing)
     return out, jnp.where(exists, change, 0)
 
 
