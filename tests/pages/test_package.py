@@ -3,6 +3,7 @@
 import email
 import hashlib
 import importlib.metadata
+import math
 import os
 import re
 import subprocess
@@ -12,7 +13,9 @@ import venv
 import zipfile
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
+import typed_user
 from packaging.requirements import Requirement
 
 import lossjax
@@ -144,6 +147,21 @@ def test_the_wheel_runs_with_what_it_asks_for(built, extra, tmp_path):
     assert (version, result) == (lossjax.__version__, printed)
     lacking = f"import importlib.util as i; print(i.find_spec({absent!r}))"
     assert run(python, "-c", lacking, cwd=tmp_path, env=clean) == "None\n"
+
+
+@pytest.mark.thorough
+def test_the_typed_program_runs():
+    """What `make check` shows to type checkers is no mere text."""
+    y_true, y_pred = jnp.zeros((2, 3)), jnp.full((2, 3), 2.0)
+    found = typed_user.values(y_true, y_pred)
+    assert {name: float(jnp.sum(value)) for name, value in found.items()} == {
+        "one": 4.0,  # the second row is masked
+        "both": 3.75,  # 0.875 a row, and half of 4
+        "twice": 3.5,
+        "each": 4.0,
+        "chunked": pytest.approx(math.log(3)),
+    }
+    assert float(typed_user.slope(y_true, y_pred)) == 1.0
 
 
 def test_the_changelog_is_of_this_version():
