@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 from jax import lax
 from jax import numpy as jnp
 
@@ -226,6 +227,9 @@ class MultiMargin(Loss):
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
 
 
+_MOST_PAIRS = 2**24  # of more, those of one class after the other
+
+
 def multi_label_margin(y_true: Input, y_pred: Input, *, margin: Hyper = 1.0) -> Array:
     """Σ t_j (1 - t_i) max(0, margin + z_i - z_j) / classes over i, j; t = `y_true`, z = `y_pred`.
 
@@ -243,9 +247,19 @@ def multi_label_margin(y_true: Input, y_pred: Input, *, margin: Hyper = 1.0) -> 
     where = "multi_label_margin"
     check.within(where, "margin", margin, "[0, inf)")
     t, z = check.same_shape(where, y_true, y_pred)
-    pairs = (t[..., None, :], t[..., None], z[..., None, :], z[..., None])
-    terms = _misplaced(*pairs, jnp.asarray(margin, z.dtype))
-    return settle(jnp.sum(mean(terms, -1), -1))
+    margin = jnp.asarray(margin, z.dtype)
+
+    def below(own_t: Array, own: Array) -> Array:
+        return mean(
+            _misplaced(t[..., None, :], own_t[..., None], z[..., None, :], own[..., None], margin),
+            -1,
+        )
+
+    if z.size * z.shape[-1] <= _MOST_PAIRS:
+        return settle(jnp.sum(below(t, z), -1))
+    columns = (jnp.moveaxis(y, -1, 0)[..., None] for y in (t, z))
+    by_class = lax.map(lambda own: jax.checkpoint(below)(*own), tuple(columns))
+    return settle(jnp.sum(by_class, (0, -1)))
 
 
 @elementwise(written=True)

@@ -1,11 +1,13 @@
 """Losses of the margin of a score, or of the score of a class."""
 
+import jax
 import numpy as np
 from mpmath import mp
 
 from cases import Case, Elsewhere
 from exact import as_list, mean, row_largest
-from lossjax import losses
+from lossjax import losses, testing
+from lossjax.losses import margin
 from samples import CLASSES, sign
 
 
@@ -141,3 +143,17 @@ CASES = (
         keras=None,
     ),
 )
+
+
+def test_pairs_of_many_labels_are_made_class_by_class(monkeypatch):
+    y_true, y_pred = testing.sample(losses.MultiLabelMargin)
+
+    def results():
+        return jax.value_and_grad(lambda p: losses.MultiLabelMargin()(y_true, p))(y_pred)
+
+    together = results()
+    monkeypatch.setattr(margin, "_MOST_PAIRS", 0)
+    by_class = results()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), by_class, together)
+    scan = jax.make_jaxpr(lambda p: losses.multi_label_margin(y_true, p))(y_pred)
+    assert "scan" in str(scan)
