@@ -6,69 +6,72 @@ logarithms keep their digits: the large terms cancel on paper, and what is left 
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
 import jax
-import numpy as np
+from jax import lax
 from jax import numpy as jnp
 
-from lossjax.core.types import Array, Hyper
+from lossjax.core.types import Array
 from lossjax.math.elementwise import finite_exp, logistic, scaled
-from lossjax.math.fusion import is_plain, partials, plainly
+from lossjax.math.fusion import partials
 
-# Nodes, squared, and weights of Gauss's quadrature of Binet's second integral of `stirling`, which
-# is exact in the first eight terms of Stirling's series: from `_SHIFT` on it has 12 digits.
+# log Γ from Binet's second integral by Gauss's quadrature, which is exact in the first eight terms
+# of Stirling's series: from `_SHIFT` on it has 12 digits, and five terms of the series have 8.
 _NODES = (0.0156718524155917728, 0.420046781714301113, 1.94997003935482723, 6.23403515597674825)
 _WEIGHTS = (
     *(0.0798601307845654623, 0.00342939442926143147),
     *(0.0000437401979258753791, 6.79215805642018819e-8),
 )
+_SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
 _SHIFT = 5
 
 
-def _sum(term: Callable[..., Array], x: Array, *numbers: Sequence[float]) -> Array:
-    """Σ term(x, *k) over the k-th numbers of all, with few steps to compile on CPU.
-
-    Elsewhere an axis so short would be padded, and written to memory.
-    """
-    if is_plain():
-        return functools.reduce(jnp.add, (term(x, *k) for k in zip(*numbers, strict=True)))
-    behind = (np.asarray(n, x.dtype).reshape((1,) * x.ndim + (-1,)) for n in numbers)
-    return jnp.sum(term(x[..., None], *behind), -1)
+def _slope_of_polynomial(dx: Array, _: Array, factors: tuple[float, ...], x: Array) -> Array:
+    return dx * _polynomial(tuple(k * factor for k, factor in enumerate(factors))[1:], x)
 
 
-def _part(q: Array, weight: Hyper, node: Hyper) -> Array:
-    return weight / (1 - node * q)
+@partials(_slope_of_polynomial, static=1)
+def _polynomial(factors: tuple[float, ...], x: Array) -> Array:
+    """Σ factors[k] x^k; of 64 bits in a loop, since many terms take long to compile."""
+    zero = jnp.zeros_like(x)
+    if jnp.finfo(x.dtype).bits <= 32:
+        return functools.reduce(lambda total, factor: total * x + factor, reversed(factors), zero)
+    table = jnp.asarray(factors[::-1], x.dtype)
+    return lax.fori_loop(0, len(factors), lambda k, total: total * x + table[k], zero)
 
 
-def _tail(q: Array) -> Array:
-    """(atanh(v) - v) / v³ = ∫ s² / (1 - s² v²) ds from 0 to 1, for q = v² ≤ 1/9."""
-    nodes, weights = np.polynomial.legendre.leggauss(6 if jnp.finfo(q.dtype).bits <= 32 else 10)
-    squares = nodes**2
-    weights *= 0.5 * squares
-    return plainly(lambda q: _sum(_part, q, weights.tolist(), squares.tolist()), q)
+def _tail(q: Array, most: float = 1 / 9) -> Array:
+    """(atanh(v) - v) / v³ = Σ q^k / (2 k + 3) for q = v², which is no more than `most`."""
+    terms = 3 + math.ceil(math.log(jnp.finfo(q.dtype).eps, most))  # derivatives need more
+    return _polynomial(tuple(1 / (2 * k + 3) for k in range(terms)), q)
 
 
 def stirling(log_x: Array) -> Array:
     """log Γ(x) - (x - 1/2) log x + x - log(2π) / 2: about 1 / (12 x), for log x from -80 to 80."""
-    return plainly(_stirling, log_x)
-
-
-def _stirling(log_x: Array) -> Array:
     x = finite_exp(log_x)
     r = 1 / (x + _SHIFT)
-    rest = r * _sum(_part, r * r, _WEIGHTS, [-node for node in _NODES])
-    after = _sum(lambda x, k: _step(x + k), x, range(1, _SHIFT))
-    return rest + after + _first_step(x, log_x)
+    if jnp.finfo(x.dtype).bits <= 32:
+        steps = sum(_step(x + k, k) for k in range(1, _SHIFT))
+        return r * _polynomial(_SERIES, r * r) + steps + _first_step(x, log_x)
+    nodes, weights, after = (_behind(n, x) for n in (_NODES, _WEIGHTS, range(1, _SHIFT)))
+    rest = jnp.sum(weights / (1 + nodes * (r * r)[..., None]), -1)
+    steps = jnp.sum(_step(x[..., None] + after, 1), -1)
+    return r * rest + steps + _first_step(x, log_x)
 
 
-def _step(x: Array) -> Array:
-    """(x + 1/2) log((x + 1) / x) - 1 for x ≥ 1: how much larger `stirling` is at x than at x + 1.
+def _behind(numbers: Iterable[float], x: Array) -> Array:
+    """Numbers along an axis behind those of `x`."""
+    return jnp.asarray([*numbers], x.dtype).reshape((1,) * x.ndim + (-1,))
+
+
+def _step(x: Array, least: int) -> Array:
+    """(x + 1/2) log((x + 1) / x) - 1 for x ≥ `least`: how much larger `stirling` is than at x + 1.
 
     Source: Gudermann (1845), J. reine angew. Math. 29.
     """
     v = 1 / (2 * x + 1)
-    return v * v * _tail(v * v)
+    return v * v * _tail(v * v, 1 / (2 * least + 1) ** 2)
 
 
 def _first_step(x: Array, log_x: Array) -> Array:
@@ -76,7 +79,7 @@ def _first_step(x: Array, log_x: Array) -> Array:
     is_large = x > 1
     small = jnp.where(is_large, 1.0, x)
     far = (small + 0.5) * (jnp.log1p(small) - jnp.where(is_large, 0.0, log_x)) - 1
-    return jnp.where(is_large, _step(jnp.where(is_large, x, 1.0)), far)
+    return jnp.where(is_large, _step(jnp.where(is_large, x, 1.0), 1), far)
 
 
 @partials(lambda dt, _, t: dt * jnp.log1p(t))

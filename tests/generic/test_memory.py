@@ -25,8 +25,6 @@ ELSEWHERE = [
     losses.CategoricalFocalCrossentropy(from_logits=True, label_smoothing=0.1),
     losses.AsymmetricFocal(),
     losses.MeanSquaredLogarithmicError(),
-    losses.GammaNLL(),
-    pytest.param(losses.NegativeBinomialNLL(), marks=pytest.mark.thorough),
 ]
 
 
