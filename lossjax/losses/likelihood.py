@@ -40,7 +40,7 @@ from lossjax.math.elementwise import (
     mean,
     scaled,
 )
-from lossjax.math.fusion import elementwise, looped, partials
+from lossjax.math.fusion import by_loop, elementwise, looped, partials
 from lossjax.math.gamma import beta_density, ratio_of_halves, stirling, student_tail
 
 __all__ = [
@@ -208,7 +208,7 @@ def gamma_nll(y_true: Input, y_pred: Any) -> Array:
     [2.]
     """
     y_true, p = check.with_parameters("gamma_nll", y_true, y_pred, Gamma)
-    return mean(_gamma(y_true, *p), -1)
+    return mean(by_loop(_gamma(y_true, *p)), -1)
 
 
 @elementwise()
@@ -325,7 +325,7 @@ def student_t_nll(y_true: Input, y_pred: Any) -> Array:
     [1.8379]
     """
     y_true, p = check.with_parameters("student_t_nll", y_true, y_pred, StudentT)
-    return mean(_student_t(y_true, *p), -1)
+    return mean(by_loop(_student_t(y_true, *p)), -1)
 
 
 @elementwise()
@@ -360,7 +360,7 @@ def negative_binomial_nll(y_true: Input, y_pred: Any) -> Array:
     """
     where = "negative_binomial_nll"
     y_true, p = check.with_parameters(where, y_true, y_pred, NegativeBinomial)
-    return mean(_negative_binomial(y_true, *p), -1)
+    return mean(by_loop(_negative_binomial(y_true, *p)), -1)
 
 
 @elementwise()
@@ -399,7 +399,7 @@ def zero_inflated_negative_binomial_nll(y_true: Input, y_pred: Any) -> Array:
     """
     where = "zero_inflated_negative_binomial_nll"
     y_true, p = check.with_parameters(where, y_true, y_pred, ZeroInflatedNegativeBinomial)
-    return mean(_zero_inflated(y_true, *p), -1)
+    return mean(by_loop(_zero_inflated(y_true, *p)), -1)
 
 
 @elementwise()
@@ -440,7 +440,7 @@ def beta_nll(y_true: Input, y_pred: Any) -> Array:
     [0.]
     """
     y_true, p = check.with_parameters("beta_nll", y_true, y_pred, Beta)
-    return mean(_beta(y_true, *p), -1)
+    return mean(by_loop(_beta(y_true, *p)), -1)
 
 
 @elementwise()

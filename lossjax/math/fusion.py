@@ -96,16 +96,17 @@ apart.defjvps(lambda dx, _, x: dx)
 
 
 @jax.custom_jvp
+def by_loop(x: Array) -> Array:
+    """x, made on CPU by a loop of XLA: its library, which does not take a clamp, writes arrays."""
+    return lax.clamp(-jnp.inf, x, jnp.inf) if isinstance(x, jax.core.Tracer) else x
+
+
+by_loop.defjvps(lambda dx, _, x: dx)
+
+
 def looped(x: Array) -> Array:
-    """x, which a reduction on CPU takes as it is where it is small: made by a loop of XLA.
-
-    The library does not take a clamp.
-    """
-    traced = isinstance(x, jax.core.Tracer)
-    return lax.clamp(-jnp.inf, x, jnp.inf) if traced and is_small(x) else x
-
-
-looped.defjvps(lambda dx, _, x: dx)
+    """x, by a loop where it is small: a reduction of the library takes that as it is."""
+    return by_loop(x) if is_small(x) else x
 
 
 def largest(x: Array) -> float:
