@@ -1,6 +1,7 @@
-"""README: its programs print what it says, its table of speed is that of `bench`.
+"""README and the guide: their programs print what they say, their numbers are those of `bench`.
 
-`python tests/pages/test_readme.py` writes that table, `make pages` the one of the losses.
+`python tests/pages/test_readme.py` writes these numbers, `make pages` the tables of losses and of
+calls.
 """
 
 import contextlib
@@ -8,15 +9,25 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.record import load
 from bench.report.sections import headline
 from blocks import BLOCKS
+from cases import quick
 
-README = Path(__file__).parents[2] / "README.md"
-RESULTS = README.parent / "bench" / "results"
-SPEED = re.compile(r"(<!-- speed: .*? -->\n)(.*?)(<!-- end of speed -->)", re.DOTALL)
+ROOT = Path(__file__).parents[2]
+README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
+RESULTS = ROOT / "bench" / "results"
+ELSEWHERE = ("adding_a_loss", "meshes")  # with tests of their own
+GUIDE = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in ELSEWHERE]
+# Programs that do what tests do elsewhere too.
+SLOW = ("calculated", "from_monai", "from_optax", "from_torch", "imbalance", "nan", "start")
+
+
+def between(name):
+    return re.compile(rf"(<!-- {name}: .*? -->\n)(.*?)(<!-- end of {name} -->)", re.DOTALL)
 
 
 def speed():
@@ -30,28 +41,12 @@ def speed():
     return f"{rows}\n`python -m bench {' '.join(record.argv)}`, {record.started[:10]}, {where}.\n"
 
 
-def test_speed_is_that_of_the_record():
-    written = SPEED.search(README.read_text(encoding="utf-8"))
-    assert written is not None
-    assert written[2] == speed(), "run `python tests/pages/test_readme.py`"
-
-
-programs = BLOCKS.findall(README.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(("program", "output"), programs, ids=range(len(programs)))
-def test_programs_print_what_readme_says(program, output):
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
-    assert printed.getvalue().split() == output.split()
-
-
-def test_readme_has_programs():
-    assert len(programs) >= 3
-    assert all(output for _, output in programs)
-
-
-if __name__ == "__main__":
-    text = README.read_text(encoding="utf-8")
-    README.write_text(SPEED.sub(lambda m: m[1] + speed() + m[3], text), encoding="utf-8")
+def compared():
+    """Six lines: what lossjax and the others need, and the command that says so."""
+    rows = [*of_speed(), of_memory(), of_first_call(), of_vocabulary(), of_safety()]
+    head = ["measured", "lossjax", "others", "command"]
+    lines = [head, ["---"] * len(head), *rows]
+    record = load(RESULTS / "losses.json")
+    where = f"{record.device['cpu']}, {record.device['cores']} cores"
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return f"{table}\nOn {where}; with their samples and versions in [bench/results](bench/results).\n"
