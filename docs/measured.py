@@ -77,7 +77,8 @@ def record(name: str) -> dict[str, Any]:
 
 
 def command(name: str) -> str:
-    return f"`make bench ARGS={name}`"
+    words = record(name.replace("-", "_"))["argv"]
+    return f"`python -m bench {' '.join(words[: words.index('--json')])}`"
 
 
 def cells(line: str) -> list[str]:
@@ -89,7 +90,7 @@ def geometric(numbers: list[float]) -> float:
 
 
 def megabytes(size: float) -> str:
-    return f"{size / 1e6:.{int(size < 1e6)}f} MB"
+    return f"{size / 1e6:.{2 * (size < 1e6)}f} MB"
 
 
 def seconds(time: float) -> str:

@@ -1,7 +1,6 @@
-"""README and the guide: their programs print what they say, their numbers are those of `bench`.
+"""README and the guide: their programs print what they say, the table of speed is that of `bench`.
 
-`python tests/pages/test_readme.py` writes these numbers, `make pages` the tables of losses and of
-calls.
+`python tests/pages/test_readme.py` writes that table, `make pages` what else is made of numbers.
 """
 
 import contextlib
@@ -9,7 +8,6 @@ import io
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bench.record import load
@@ -18,21 +16,16 @@ from blocks import BLOCKS
 from cases import quick
 
 ROOT = Path(__file__).parents[2]
-README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
-RESULTS = ROOT / "bench" / "results"
-ELSEWHERE = ("adding_a_loss", "meshes")  # with tests of their own
-GUIDE = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in ELSEWHERE]
-# Programs that do what tests do elsewhere too.
-SLOW = ("calculated", "from_monai", "from_optax", "from_torch", "imbalance", "nan", "start")
-
-
-def between(name):
-    return re.compile(rf"(<!-- {name}: .*? -->\n)(.*?)(<!-- end of {name} -->)", re.DOTALL)
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "speed.md"
+SPEED = re.compile(r"(<!-- speed: .*? -->\n)(.*?)(<!-- end of speed -->)", re.DOTALL)
+ELSEWHERE = ("adding_a_loss", "meshes")  # their tests are
+# Their programs are of parts that other tests cover.
+SLOW = ("calculated", "imbalance", "nan", "precision", "start", "weights")
 
 
 def speed():
     """The headline of the committed record, and the command that made it."""
-    record = load(RESULTS / "losses.json")
+    record = load(ROOT / "bench" / "results" / "losses.json")
     found = headline([record]).table.reset_index()
     lines = [[*found], ["---"] * len(found.columns), *found.to_numpy()]
     rows = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -41,12 +34,48 @@ def speed():
     return f"{rows}\n`python -m bench {' '.join(record.argv)}`, {record.started[:10]}, {where}.\n"
 
 
-def compared():
-    """Six lines: what lossjax and the others need, and the command that says so."""
-    rows = [*of_speed(), of_memory(), of_first_call(), of_vocabulary(), of_safety()]
-    head = ["measured", "lossjax", "others", "command"]
-    lines = [head, ["---"] * len(head), *rows]
-    record = load(RESULTS / "losses.json")
-    where = f"{record.device['cpu']}, {record.device['cores']} cores"
-    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    return f"{table}\nOn {where}; with their samples and versions in [bench/results](bench/results).\n"
+def test_speed_is_that_of_the_record():
+    written = SPEED.search(PAGE.read_text(encoding="utf-8"))
+    assert written is not None
+    assert written[2] == speed(), "run `python tests/pages/test_readme.py`"
+
+
+def programs():
+    """(page, number, program, what it prints) of README and the guide."""
+    guide = sorted((ROOT / "docs").glob("*.md"))
+    for path in (README, *(path for path in guide if path.stem not in ELSEWHERE)):
+        for number, found in enumerate(BLOCKS.findall(path.read_text(encoding="utf-8"))):
+            yield path.stem, number, *found
+
+
+PROGRAMS = list(programs())
+
+
+def is_quick(program):
+    return not program[0].startswith(("from_", *SLOW))
+
+
+@pytest.mark.parametrize(
+    "found", quick(PROGRAMS, is_quick), ids=[f"{page}-{number}" for page, number, *_ in PROGRAMS]
+)
+def test_programs_print_what_their_page_says(found):
+    page, number, program, output = found
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(program, f"{page}, program {number}", "exec"), {"__name__": "readme"})
+    assert printed.getvalue().split() == output.split()
+
+
+def test_every_program_has_an_output():
+    assert all(output for *_, output in PROGRAMS)
+    pages = {page for page, *_ in PROGRAMS}
+    assert {"README", "start", "calculated", "weights", "nan", "training", "speed"} <= pages
+
+
+def test_readme_is_short():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 130
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(SPEED.sub(lambda m: m[1] + speed() + m[3], text), encoding="utf-8")
