@@ -24,6 +24,7 @@ NOTEBOOKS = [f"docs/tutorials/{path.name}" for path in sorted(ROOT.glob("docs/tu
 FAMILIES = sorted(p.stem for p in ROOT.glob("lossjax/losses/*.py") if p.stem != "__init__")
 PROJECT = [name for name in ("CHANGELOG.md", "CONTRIBUTING.md") if (ROOT / name).exists()]
 PICTURES = [f"bench/results/{path.name}" for path in sorted(ROOT.glob("bench/results/*.png"))]
+BOOST = {"gallery": 4, "api": 2, "examples": 0.25, "safety": 0.25}  # in the results of a search
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 BLOCK = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 FORMULA = re.compile(r"^> (.+)$", re.MULTILINE)
@@ -75,6 +76,7 @@ def expanded(nav: list[Any], pages: list[str]) -> list[Any]:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     place = page.file.src_uri
     sources = {target(name): name for name in ("README.md", *PROJECT, *EXAMPLES)}
+    page.meta["search"] = {"boost": BOOST.get(place.partition("/")[0], 1)}
     if place.startswith("gallery/"):
         markdown = FORMULA.sub(lambda m: typeset(m[1]), markdown)
     source = sources.get(place, f"docs/{place}")

@@ -91,6 +91,9 @@ return {
   math: math.filter(one => one.getBoundingClientRect().height > 3).length,
   formulas: math.length,
   paper: getComputedStyle(document.body).backgroundColor,
+  overflowing: [...document.querySelectorAll("article *")]
+    .filter(one => one.getBoundingClientRect().right > innerWidth + 1).slice(0, 3)
+    .map(one => one.textContent.slice(0, 50)),
 };
 """
 
@@ -121,13 +124,13 @@ def test_a_browser_shows_every_page(site, address, chromium, width, scheme):
     found = pages(site)
     assert {"", "start/", "gallery/regression/", "api/losses/regression/", "design/"} <= {*found}
     if width > 500:  # one page of each folder
-        found = list({page.rpartition("/")[0].rpartition("/")[0] or page: page for page in found}.values())
+        found = {page.rstrip("/").rpartition("/")[0] or page: page for page in found}.values()
     shown = {"images": 0, "formulas": 0}
     for page in found:
         seen, messages, sent = opened(chromium, f"{address}/{page}", width, scheme)
         assert messages == [], page
         assert all(url.startswith((address, "data:", "blob:")) for url in sent), page
-        assert seen["wide"] <= width, page
+        assert seen["wide"] <= width, (page, seen["overflowing"])
         assert seen["words"] > 100, page
         assert seen["broken"] == [], page
         assert seen["math"] == seen["formulas"], page
@@ -139,7 +142,7 @@ def test_a_browser_shows_every_page(site, address, chromium, width, scheme):
 
 @pytest.mark.thorough
 def test_search_finds_a_loss(address, chromium):
-    chromium.get(f"{address}/")
+    opened(chromium, f"{address}/", 1200, "light")
     results = chromium.execute_async_script("""
       const [done] = arguments;
       document.querySelector("#__search").checked = true;
@@ -154,7 +157,7 @@ def test_search_finds_a_loss(address, chromium):
       };
       wait();
     """)
-    assert any("gallery/regression/#huber" in link for link in results)
+    assert any(re.search(r"gallery/regression/.*#huber$", link) for link in results[:3])
 
 
 @pytest.mark.thorough
