@@ -25,9 +25,7 @@ README = DOCS.parent / "README.md"
 GALLERY, SAFETY = DOCS / "gallery", DOCS / "safety"
 FINGERPRINTS = DOCS / "fingerprints.json"
 LOSSES = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.DOTALL)
-COMPARED = re.compile(
-    r"(<!-- compared: .*? -->\n)(.*?)(<!-- end of compared -->)", re.DOTALL
-)
+COMPARED = re.compile(r"(<!-- compared: .*? -->\n)(.*?)(<!-- end of compared -->)", re.DOTALL)
 NAMED = 5  # of what is stale
 
 

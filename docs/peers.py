@@ -31,8 +31,10 @@ def pages() -> dict[Path, str]:
     own = {path: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("from_*.md"))}
     shown = {name for text in own.values() for m in CALLS.finditer(text) for name in names(m)}
     rest = sorted({x["library"] for x in found} - shown, key=str.lower)
-    texts = {path: CALLS.sub(lambda m: m[1] + sections(names(m), found) + m[4], text)
-             for path, text in own.items()}
+    texts = {
+        path: CALLS.sub(lambda m: m[1] + sections(names(m), found) + m[4], text)
+        for path, text in own.items()
+    }
     return texts | {DOCS / "elsewhere.md": f"{HEAD}\n{sections(rest, found)}"}
 
 

@@ -115,7 +115,9 @@ def example(source: str) -> str:
 
 def of_examples() -> str:
     titles = (example(source).partition("\n")[0].removeprefix("# ") for source in EXAMPLES)
-    links = (f"- [{t}]({PurePosixPath(s).stem}.md)\n" for t, s in zip(titles, EXAMPLES, strict=True))
+    links = (
+        f"- [{t}]({PurePosixPath(s).stem}.md)\n" for t, s in zip(titles, EXAMPLES, strict=True)
+    )
     return f"# Examples\n\nEach is one idea on real data, and runs within a minute.\n\n{''.join(links)}"
 
 
