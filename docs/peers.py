@@ -16,12 +16,12 @@ RECORDS = DOCS.parent / "tests" / "elsewhere"
 CALLS = re.compile(r"(<!-- calls: (.*?) -->\n)(.*?)(<!-- end of calls -->)", re.DOTALL)
 HEAD = """# From other libraries
 
-[Keras](from_keras.md), [optax](from_optax.md), [torch](from_torch.md) and [MONAI](from_monai.md) have
-pages of their own. For the others, this is what a loss of theirs is called here.
+[Keras](from_keras.md), [optax](from_optax.md), [torch](from_torch.md) and [MONAI](from_monai.md)
+have pages of their own. For the others, this is what a loss of theirs is called here.
 
 Each line was computed by that library, in float64: value and, where it has one, the gradient by
-`y_pred` agree to ten digits. The numbers are recorded in `tests/elsewhere`, and the tests compare them.
-`np` is NumPy, `sm` is statsmodels.api, `stats` is scipy.stats.
+`y_pred` agree to ten digits. The numbers are recorded in `tests/elsewhere`, and the tests compare
+them. `np` is NumPy, `sm` is statsmodels.api, `stats` is scipy.stats.
 """
 
 

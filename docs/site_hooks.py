@@ -115,10 +115,10 @@ def example(source: str) -> str:
 
 def of_examples() -> str:
     titles = (example(source).partition("\n")[0].removeprefix("# ") for source in EXAMPLES)
-    links = (
-        f"- [{t}]({PurePosixPath(s).stem}.md)\n" for t, s in zip(titles, EXAMPLES, strict=True)
-    )
-    return f"# Examples\n\nEach is one idea on real data, and runs within a minute.\n\n{''.join(links)}"
+    names = (PurePosixPath(source).stem for source in EXAMPLES)
+    links = (f"- [{title}]({name}.md)\n" for title, name in zip(titles, names, strict=True))
+    words = "Each is one idea on real data, and runs within a minute."
+    return f"# Examples\n\n{words}\n\n{''.join(links)}"
 
 
 def run(source: str) -> str:
