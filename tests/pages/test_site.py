@@ -37,6 +37,46 @@ def test_words_of_a_formula_stay_words():
     assert "<mo>&lt;</mo>" in found
 
 
+@pytest.fixture
+def hooks():
+    pytest.importorskip("mkdocs")
+    import site_hooks
+
+    return site_hooks
+
+
+def test_links_of_the_repository_lead_to_pages(hooks):
+    assert hooks.relinked("docs/nan.md", "README.md", "index.md") == "nan.md"
+    assert hooks.relinked("../README.md", "docs/nan.md", "nan.md") == "index.md"
+    found = hooks.relinked("../examples/09_counts.py", "docs/nan.md", "nan.md")
+    assert found == "examples/09_counts.md"
+    assert hooks.relinked("../safety/nan.md", "docs/api/x.md", "api/x.md") == "../safety/nan.md"
+
+
+def test_a_folder_of_the_navigation_is_its_pages(hooks):
+    nav = [{"A": "a.md"}, {"B": ["b.md", {"C": "c/"}]}, {"D": "d/"}]
+    found = hooks.expanded(nav, ["a.md", "b.md", "c/z.md", "c/README.md", "c/x/y.md"])
+    assert found == [{"A": "a.md"}, {"B": ["b.md", {"C": ["c/README.md", "c/z.md"]}]}]
+
+
+def test_a_notebook_is_a_page_with_its_outputs(hooks, monkeypatch):
+    outputs = [
+        {"output_type": "stream", "text": ["1\n", "2\n"]},
+        {"output_type": "display_data", "data": {"image/png": "iVBO\n", "text/plain": ["<Figure>"]}},
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": ["# It\n", "words"]},
+        {"cell_type": "code", "source": ["print(1)"], "outputs": outputs},
+    ]
+    monkeypatch.setattr(hooks, "read", lambda name: json.dumps({"cells": cells}))
+    assert hooks.notebook("it.ipynb").split("\n\n") == [
+        "# It\nwords",
+        "```python\nprint(1)\n```",
+        "```\n1\n2\n```",
+        "![output](data:image/png;base64,iVBO)\n",
+    ]
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder of the site, which must be built without a warning."""
