@@ -34,16 +34,15 @@ class Pages(griffe.Extension):
                 default=None if x.default is x.empty else repr(x.default),
                 annotation=getattr(written.get(x.name), "annotation", None),
             )
-            for x in inspect.signature(found).parameters.values()
+            for x in inspect.signature(found.__init__).parameters.values()
         ]
-        of_self = griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)
         if cls.path != BASE:
             name = found.fn.__name__
             words = f"The loss whose values are those of [`{name}`][{found.__module__}.{name}]."
             cls.docstring = griffe.Docstring(words, parent=cls)
             for member in list(cls.members):
                 cls.del_member(member)
-        made = griffe.Function("__init__", parameters=griffe.Parameters(of_self, *parameters))
+        made = griffe.Function("__init__", parameters=griffe.Parameters(*parameters))
         cls.set_member("__init__", made)
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:

@@ -77,6 +77,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     place = page.file.src_uri
     sources = {target(name): name for name in ("README.md", *PROJECT, *EXAMPLES)}
     page.meta["search"] = {"boost": BOOST.get(place.partition("/")[0], 1)}
+    page.meta["hide"] = ["navigation"] if place == "index.md" else []
     if place.startswith("gallery/"):
         markdown = FORMULA.sub(lambda m: typeset(m[1]), markdown)
     source = sources.get(place, f"docs/{place}")

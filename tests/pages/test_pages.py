@@ -214,7 +214,9 @@ def test_measured_numbers_are_those_of_the_records(monkeypatch):
     monkeypatch.setattr(measured, "record", lambda name: {"rows": rows, "argv": [name, "--json"]})
     found = measured.row("it", "a step", "seconds", max, measured.seconds, shape=[8])
     assert found == ["a step", "0.50 s", "Keras 4.00 ms", "`python -m bench it`"]
-    speed = "| shape | over keras | over torch |\n| --- | --- | --- |\n| a | 1 | 2 |\n| all | 3 | 4 |\n"
+    speed = (
+        "| shape | over keras | over torch |\n| --- | --- | --- |\n| a | 1 | 2 |\n| all | 3 | 4 |"
+    )
     assert measured.of_speed(speed)[2] == "Keras 3, torch 4"
     safety = "| at | lossjax | Keras |\n| --- | --- | --- |\n| behind a mask | 9 of 9 | 1 of 9 |\n"
     assert measured.of_safety(safety)[1:3] == ["9 of 9", "Keras 1 of 9"]
