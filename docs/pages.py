@@ -1,4 +1,4 @@
-"""`make pages`: README's table, calls of other libraries, gallery and safety of changed losses.
+"""`make pages`: README's tables, pages of accuracy and calls, gallery and safety of changed losses.
 
 `make pages ARGS=--all` makes them for all; `--check`, part of `make check`, says what is stale.
 Keras, optax and torch are asked where losses break if they are installed.
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import accuracy
 import edges
 import gallery
 import measured
@@ -89,7 +90,7 @@ def texts(words: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
     numbers = measured.lines(speed, found[SAFETY / "README.md"])
     readme = COMPARED.sub(lambda m: m[1] + numbers + m[3], readme)
     found[README] = LOSSES.sub(lambda m: m[1] + of_losses() + m[3], readme)
-    found |= peers.pages()
+    found |= {accuracy.PAGE: accuracy.page()} | peers.pages()
     found |= {GALLERY / file: text for file, text in pages("Losses", words)}
     return found | {SAFETY / file: text for file, text in pages("At the edges", safe)}
 

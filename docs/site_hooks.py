@@ -66,11 +66,18 @@ def expanded(nav: list[Any], pages: list[str]) -> list[Any]:
         if isinstance(value, list):
             value = expanded(value, pages)
         elif value.endswith("/"):
-            value = sorted(name for name in pages if str(PurePosixPath(name).parent) == value[:-1])
-            value.sort(key=lambda name: not name.endswith("README.md"))
+            inside = sorted(x for x in pages if str(PurePosixPath(x).parent) == value[:-1])
+            inside.sort(key=lambda name: not name.endswith("README.md"))
+            value = list(map(titled, inside))
         if value:
             found.append({title: value})
     return found
+
+
+def titled(name: str) -> str | dict[str, str]:
+    """An entry of the navigation: a family by its name, another page by its own title."""
+    stem = PurePosixPath(name).stem
+    return {stem.replace("_", " "): name} if stem in FAMILIES else name
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+import accuracy
 import edges
 import fingerprints
 import measured
@@ -221,3 +222,12 @@ def test_measured_numbers_are_those_of_the_records(monkeypatch):
     safety = "| at | lossjax | Keras |\n| --- | --- | --- |\n| behind a mask | 9 of 9 | 1 of 9 |\n"
     assert measured.of_safety(safety)[1:3] == ["9 of 9", "Keras 1 of 9"]
     assert measured.megabytes(123_456) == "0.12 MB"
+
+
+def test_accuracy_is_that_of_the_rows():
+    written = accuracy.PAGE.read_text(encoding="utf-8")
+    assert written == accuracy.page()
+    (row,) = (row for row in ROWS if row.loss is losses.Huber)
+    value, gradient = row.ulps
+    assert f"[Huber](gallery/regression.md#huber) | {value} | {gradient} |" in written
+    assert written.count("](gallery/") == len(parts.known())

@@ -55,8 +55,9 @@ def test_links_of_the_repository_lead_to_pages(hooks):
 
 def test_a_folder_of_the_navigation_is_its_pages(hooks):
     nav = [{"A": "a.md"}, {"B": ["b.md", {"C": "c/"}]}, {"D": "d/"}]
-    found = hooks.expanded(nav, ["a.md", "b.md", "c/z.md", "c/README.md", "c/x/y.md"])
-    assert found == [{"A": "a.md"}, {"B": ["b.md", {"C": ["c/README.md", "c/z.md"]}]}]
+    found = hooks.expanded(nav, ["a.md", "b.md", "c/z.md", "c/README.md", "c/hinge.md", "c/x/y.md"])
+    of_c = ["c/README.md", {"hinge": "c/hinge.md"}, "c/z.md"]
+    assert found == [{"A": "a.md"}, {"B": ["b.md", {"C": of_c}]}]
 
 
 def test_a_notebook_is_a_page_with_its_outputs(hooks, monkeypatch):
