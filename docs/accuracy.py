@@ -9,7 +9,7 @@ HEAD = """# Accuracy
 
 How far value and gradient may be from the exact number. The exact number is computed from the
 definition of the loss with 220 digits, for inputs of ordinary and of extreme size. The unit is one
-*ulp*: the distance between two neighbouring numbers of float32, about a ten-millionth of the number.
+*ulp*: the distance between two neighbours among the numbers of float32, which have seven digits.
 The best that any program can do is half of one, and one operation after the other adds to it.
 
 The tests hold every loss to its numbers here, which are about twice what is measured. "–" is a loss
