@@ -34,6 +34,7 @@ check: $(VENV)/check.stamp  ## lint, formatting, types, and whether the pages ar
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(RUN) -m basedpyright --pythonpath $(RUN)
 	$(PAGES) --check
 
 pages: $(VENV)/test.stamp  ## table, gallery and safety pages of losses that changed; ARGS=--all

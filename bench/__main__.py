@@ -14,6 +14,7 @@ MEASURED = {
     "memory": "what the compiled program needs beside its inputs and results",
     "compile": "time of the first call, tracing and compiling included",
     "linear-ce": "time and memory of the loss that never makes the logits, over V and chunks",
+    "elsewhere": "time of a loss beside the calls of other libraries that are equal to it",
     "training": "time of a step of `fit`, beside other loops and Keras",
 }
 ESTIMATED = {"devices": "what programs cost on TPUs and GPUs that are not here (estimates)"}
@@ -58,7 +59,7 @@ def _module(argv: list[str]) -> Any:
         environment.choose_device(early.parse_known_args(argv)[0].device)
     elif argv[0] in ESTIMATED:
         environment.choose_device("cpu")  # the compilers' chips are not to be looked for here
-    own = argv[0] in ("linear-ce", "training", *ESTIMATED, *READ)
+    own = argv[0] in ("elsewhere", "linear-ce", "training", *ESTIMATED, *READ)
     return importlib.import_module(f"bench.{argv[0].replace('-', '_') if own else 'every_case'}")
 
 

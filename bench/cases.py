@@ -135,7 +135,7 @@ def configurations(cls: type[Loss]) -> list[Loss]:
 
 
 def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`shape`, or one like it for losses that compare all rows or run step by step."""
+    """`shape`, or one like it for losses of all rows, of steps, or of images of 16 classes."""
     domain = testing.domain_of(loss)
     if domain.in_batches:
         return min(shape[0], 1024), min(shape[-1], 64)
@@ -143,6 +143,8 @@ def fitted(loss: Loss, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape[0], shape[-1]
     if domain.in_steps and len(shape) != 3:
         return min(shape[0], 16), 64, min(shape[-1], 128)
+    if len(domain.shape) == 3 and len(shape) != 3:
+        return max(1, shape[0] // 16), shape[-1], 16
     return shape
 
 

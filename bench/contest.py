@@ -59,8 +59,9 @@ def floor(case: Case) -> Callable[..., jax.Array] | None:
         return None
 
     @jax.jit
-    def move(y_true: Any, y_pred: Any, *weights: Any) -> jax.Array:
-        return y_pred + (y_true if y_true.shape == y_pred.shape else 1)
+    def move(y_true: Any, y_pred: Any, *weights: Any) -> Any:
+        truths = {y.shape: y for y in jax.tree.leaves(y_true)}
+        return jax.tree.map(lambda p: p + truths.get(p.shape, 1), y_pred)
 
     return move
 

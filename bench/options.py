@@ -35,14 +35,19 @@ def add_cases(
 ) -> None:
     """What is measured, beside whom, on what."""
     names = [p.name for p in PEERS if p is not OURS and (isinstance(p, JaxPeer) or not jax_only)]
+    add_shapes(parser, shapes)
     add = parser.add_argument
-    add("--losses", nargs="+", metavar="NAME", help="class, function or other names; default: all")
-    text = "shapes of y_pred; losses of pairs of rows and of sequences take smaller ones alike"
-    how: dict[str, Any] = {"type": shape, "default": [*shapes], "metavar": "ROWSxWIDTH"}
-    add("--shapes", nargs="+", help=text, **how)
     add("--dtype", nargs="+", choices=BYTES, default=["float32"], help="of the inputs")
     add("--weightings", nargs="+", choices=WEIGHTINGS, default=["none"], help="one number a row")
     add("--peers", nargs="*", choices=names, default=names, help="libraries beside lossjax")
+
+
+def add_shapes(parser: argparse.ArgumentParser, shapes: tuple[tuple[int, ...], ...]) -> None:
+    add = parser.add_argument
+    add("--losses", nargs="+", metavar="NAME", help="class, function or other names; default: all")
+    text = "shapes of y_pred; losses of pairs of rows, sequences and regions take others alike"
+    how: dict[str, Any] = {"type": shape, "default": [*shapes], "metavar": "ROWSxWIDTH"}
+    add("--shapes", nargs="+", help=text, **how)
 
 
 def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:

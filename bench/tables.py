@@ -96,6 +96,16 @@ def compared(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
         yield _summary(lines)
 
 
+def elsewhere(frame: pd.DataFrame, title: str, wide: bool) -> Iterator[Table]:
+    """How much more the equal call of another library takes; the losses that gain least first."""
+    lines = _ratios(frame)
+    if len(lines):
+        lines = lines[lines["header"] != "over\nfloor"].sort_values("value", kind="stable")
+        cells = lines.set_index(["loss", "implementation", "shape"])[["text"]]
+        caption = "its time over lossjax's, above 1 where lossjax is faster"
+        yield grid(cells.rename(columns={"text": "ratio"}), title, caption)
+
+
 def _summary(lines: pd.DataFrame) -> Table:
     rows = {}
     for weights, some in lines.groupby("weights", sort=False):
@@ -245,6 +255,7 @@ TABLES: dict[str, Maker] = {
     "scaling": scaling,
     "memory": memory,
     "compile": compared,
+    "elsewhere": elsewhere,
     "training": compared,
     "devices": devices,
     "linear-ce": vocabulary,

@@ -71,9 +71,9 @@ def wide_dtype(x: Array) -> Any:
     return x.dtype if is_wide else jnp.dtype(jnp.float32)
 
 
-def wide(x: Array) -> Array:
-    """`x` in float32 at least: integers, booleans and 16-bit floats are widened."""
-    return x.astype(wide_dtype(x))
+def wide(x: Array, narrow: bool = False) -> Array:
+    """`x` in float32 at least: integers, booleans and 16-bit floats; not these with `narrow`."""
+    return x if narrow and is_narrow(x) else x.astype(wide_dtype(x))
 
 
 def is_narrow(x: Array) -> bool:
@@ -791,9 +791,9 @@ def is_targets(y_true: Array) -> bool:
     return bool(jnp.issubdtype(y_true.dtype, jnp.floating))
 
 
-def exists(labels: Array, y_pred: Array) -> Array:
-    """Which labels are a class of `y_pred`."""
-    return (labels >= 0) & (labels < y_pred.shape[-1])
+def exists(labels: Array, classes: int | Array) -> Array:
+    """Which labels are one of so many classes."""
+    return (labels >= 0) & (labels < classes)
 
 
 def shift(where: str, value: Any, tokens: tuple[int, ...]) -> None:

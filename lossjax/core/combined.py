@@ -73,7 +73,7 @@ class WeightedSum(Loss):
     reduction: Any = static(default=OWN, kw_only=True)
 
     def __post_init__(self) -> None:
-        where, own = type(self).__name__, self.reduction == OWN
+        where = type(self).__name__
         terms, coefficients = tuple(self.losses), tuple(self.coefficients)
         if not terms or not all(isinstance(term, Loss) for term in terms):
             raise TypeError(f"{where}: losses must be a list of at least one Loss, got {terms!r}.")
@@ -82,11 +82,8 @@ class WeightedSum(Loss):
                 f"{where}: needs a coefficient for each of {len(terms)} losses, got "
                 f"{len(coefficients)}."
             )
-        if not own:
-            check.reduction(where, self.reduction)
-            terms = tuple(dataclasses.replace(t, reduction=self.reduction) for t in terms)
         for name, value in (
-            ("losses", terms),
+            ("losses", tuple(_reduced(where, term, self.reduction) for term in terms)),
             ("coefficients", tuple(check.hyper(where, "coefficients", c) for c in coefficients)),
             ("name", self.name or "+".join(term.name for term in terms)),
             ("dtype", check.float_dtype(where, self.dtype)),
@@ -224,15 +221,12 @@ class On(Loss):
     reduction: Any = static(default=OWN, kw_only=True)
 
     def __post_init__(self) -> None:
-        where, own = type(self).__name__, self.reduction == OWN
+        where = type(self).__name__
         if not isinstance(self.loss, Loss):
             raise TypeError(f"{where}: loss must be a Loss, got {shown(self.loss)}.")
         if not (isinstance(self.part, str) or callable(self.part)):
             raise TypeError(f"{where}: part must be a name or a function, got {shown(self.part)}.")
-        if not own:
-            check.reduction(where, self.reduction)
-            reduced = dataclasses.replace(self.loss, reduction=self.reduction)
-            object.__setattr__(self, "loss", reduced)
+        object.__setattr__(self, "loss", _reduced(where, self.loss, self.reduction))
         object.__setattr__(self, "name", self.name or self.loss.name)
         object.__setattr__(self, "dtype", check.float_dtype(where, self.dtype))
 
@@ -286,9 +280,8 @@ class On(Loss):
         return y_true, y_pred, sample_weight, found[3]
 
     def _coupling(self, y_pred: Any) -> str | None:
-        return self.loss._declared.couples if callable(self.part) else self._of_part(y_pred)
-
-    def _of_part(self, y_pred: Any) -> str | None:
+        if callable(self.part):
+            return self.loss._declared.couples
         return self.loss._coupling(_part(y_pred, self.part))
 
     def over(self, change: Callable[[Loss], Loss]) -> "On":
@@ -320,6 +313,13 @@ class _OfTerms:
 
 WeightedSum._declared = _OfTerms(WeightedSum._declared)  # type: ignore[assignment]
 On._declared = _OfTerms(On._declared)  # type: ignore[assignment]
+
+
+def _reduced(where: str, loss: Loss, reduction: Any) -> Loss:
+    if reduction == OWN:
+        return loss
+    check.reduction(where, reduction)
+    return dataclasses.replace(loss, reduction=reduction)
 
 
 def _weighted(coefficients: Any, values: Any) -> Array:

@@ -447,11 +447,9 @@ def arrays(where: str, name: str, tree: Any, labels: bool = False, narrow: bool 
         if labels:
             x = check.class_number(x)
         x = check.array(where, name, x)
-        if narrow and check.is_narrow(x):
-            return x
         is_wide = x.dtype.itemsize >= 4 and jnp.issubdtype(x.dtype, jnp.unsignedinteger)
         if is_wide or x.dtype == jnp.bool_ or jnp.issubdtype(x.dtype, jnp.floating):
-            return check.wide(x)
+            return check.wide(x, narrow)
         # uint8 labels would wrap around in 1 - y_true
         return x if x.dtype == jnp.int64 else x.astype(jnp.int32)
 

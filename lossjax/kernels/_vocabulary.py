@@ -10,6 +10,7 @@ from typing import TypeAlias
 import jax
 from jax import numpy as jnp
 
+from lossjax.core import check
 from lossjax.core.types import Array
 from lossjax.math.elementwise import finite, pick, xmuly
 from lossjax.math.fusion import largest as largest_number
@@ -105,7 +106,7 @@ def log_sum_exp(axis_name: Name, z: Array) -> Array:
 
 
 def valid(labels: Array, z: Array, axis_name: Name) -> Array:
-    return (labels >= 0) & (labels < size(z, axis_name))
+    return check.exists(labels, size(z, axis_name))
 
 
 def _columns_here(axis_name: Name, listed: Array, z: Array) -> Array:
@@ -115,7 +116,7 @@ def _columns_here(axis_name: Name, listed: Array, z: Array) -> Array:
     if axis_name is not None:
         here = listed - jax.lax.axis_index(axis_name) * columns
     # A negative index would count from the end.
-    return jnp.where((here >= 0) & (here < columns), here, columns)
+    return jnp.where(check.exists(here, columns), here, columns)
 
 
 def at_listed(axis_name: Name, listed: Array, z: Array) -> Array:

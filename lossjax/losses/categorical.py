@@ -217,18 +217,17 @@ def _labelled(
     where: str, y_true: Input, y_pred: Input, ignore_class: Ignored, axis: int
 ) -> tuple[Array, Array, Array]:
     """Labels, -1 where they are of no class that counts, predictions, and which do count."""
-    p = check.array(where, "y_pred", y_pred)
-    p = p if check.is_narrow(p) else check.wide(p)
+    p = check.wide(check.array(where, "y_pred", y_pred), narrow=True)
     check.class_axis(where, p, axis)
     labels = check.aligned_labels(where, y_true, p, axis)
     ignore_class = check.ignored(where, ignore_class)
-    valid = (labels >= 0) & (labels < p.shape[axis])
+    valid = check.exists(labels, p.shape[axis])
     if ignore_class is not None:
         valid &= ~check.is_among(labels, ignore_class)
     return jnp.where(valid, labels, -1), p, valid
 
 
-class _Labelled(Loss):
+class Labelled(Loss):
     """Of class numbers, of which some may be ignored."""
 
     couples = "none"
@@ -240,11 +239,11 @@ class _Labelled(Loss):
         values = fn(y_true, y_pred, **self.hyperparameters())
         if ignored is None:
             return values
-        labels = check.labels(fn.__name__, y_true)
-        return values, ~check.is_among(labels.reshape(values.shape), ignored)
+        labels = check.labels(fn.__name__, y_true).reshape(values.shape)
+        return values, ~check.is_among(labels, ignored)
 
 
-class SparseCategoricalCrossentropy(_Labelled):
+class SparseCategoricalCrossentropy(Labelled):
     fn = sparse_categorical_crossentropy
     from_logits: bool = static(default=False)
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
@@ -283,7 +282,7 @@ def sparse_categorical_focal_crossentropy(
     return jnp.where(valid, settle(values), 0)
 
 
-class SparseCategoricalFocalCrossentropy(_Labelled):
+class SparseCategoricalFocalCrossentropy(Labelled):
     fn = sparse_categorical_focal_crossentropy
     alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
     gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
@@ -314,12 +313,11 @@ def categorical_generalized_cross_entropy(y_true: Input, y_pred: Input, q: Hyper
     """
     where = "categorical_generalized_cross_entropy"
     check.within(where, "q", q, "(0, inf)")
-    p = check.array(where, "y_pred", y_pred)
-    p = p if check.is_narrow(p) else check.wide(p)
+    p = check.wide(check.array(where, "y_pred", y_pred), narrow=True)
     check.class_axis(where, p, -1)
     labels = check.aligned_labels(where, y_true, p, -1)
     q = jnp.asarray(q, check.wide_dtype(p))
-    exists = (labels >= 0) & (labels < p.shape[-1])
+    exists = check.exists(labels, p.shape[-1])
     at_label = guarded(picked(labels, p, -1), exists)
     return jnp.where(exists, box_cox(at_label, q), 1 / q)
 

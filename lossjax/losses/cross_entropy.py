@@ -1,5 +1,6 @@
 """Losses of logits of several classes, with class numbers or targets: cross-entropy and kin."""
 
+from types import NoneType
 from typing import Any
 
 import jax
@@ -9,14 +10,25 @@ from lossjax.core import check, reduce
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.reduce import Total
 from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input
+from lossjax.losses.categorical import Labelled
 from lossjax.math import tempered
-from lossjax.math.elementwise import divergence, finite, guarded, power, surprise, weight_of, xmuly
+from lossjax.math.elementwise import (
+    divergence,
+    finite,
+    guarded,
+    mean,
+    power,
+    surprise,
+    weight_of,
+    xmuly,
+)
 from lossjax.math.entropy import smoothing_amount
 from lossjax.math.fusion import at_least, bounded, largest, partials, settle
 from lossjax.math.softmax import (
     Terms,
     below_largest,
     label_cross_entropy,
+    log_softmax,
     log_sum_exp,
     one_hot,
     sum_over_log_softmax,
@@ -109,7 +121,7 @@ def _counts(where: str, y: Array, z: Array, ignore_class: Ignored) -> Array | No
         if ignore_class is not None:
             raise ValueError(f"{where}: ignore_class needs class numbers, y_true holds targets.")
         return None
-    exists = check.exists(y, z)
+    exists = check.exists(y, z.shape[-1])
     return exists if ignore_class is None else exists & ~check.is_among(y, ignore_class)
 
 
@@ -146,22 +158,15 @@ def _is_number(value: Any, number: float) -> bool:
     return isinstance(value, (int, float)) and value == number
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(Labelled):
     fn = cross_entropy
-    couples = "none"
+    widens = False
     domain = "label logits"
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES, kw_only=True)
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)
     label_smoothing: Hyper = leaf(default=0.0, interval="[0, 1]", kw_only=True)
     smooth_over: str = static(default="all", types=(str,), kw_only=True)
     z_loss: Hyper = leaf(default=0.0, interval="[0, inf)", kw_only=True)
-
-    def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
-        values = cross_entropy(y_true, y_pred, **self.hyperparameters())
-        if self.ignore_class is None:
-            return values
-        labels = check.labels("cross_entropy", y_true).reshape(values.shape)
-        return values, ~check.is_among(labels, self.ignore_class)
 
     def __call__(
         self,
@@ -209,7 +214,7 @@ def _targets(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Ar
     y, z = check.truth_and_logits(where, y_true, y_pred)
     if check.is_targets(y):
         return y, z, None
-    exists = check.exists(y, z)
+    exists = check.exists(y, z.shape[-1])
     return one_hot(y, z), guarded(z, exists[..., None]), exists
 
 
@@ -353,26 +358,55 @@ class ConfidencePenalty(Loss):
     beta: Hyper = leaf(default=0.1, interval="[0, inf)", kw_only=True)
 
 
-def jensen_shannon(y_true: Input, y_pred: Input, *, weight: Hyper = 0.5) -> Array:
+def jensen_shannon(
+    y_true: Input, y_pred: Input, *, weight: Hyper = 0.5, view_axis: int | None = None
+) -> Array:
     """w Σ t log(t / m) + (1 - w) Σ q log(q / m), m = w t + (1 - w) q, q = softmax(`y_pred`).
 
     Use: labels of which some are wrong, w = `weight` leading from the cross-entropy (divided by w,
     w → 0) to the mean absolute error (divided by 1 - w, w → 1); or two predictions that are to
     agree, t = `y_true` being the other one.
 
-    `weight` is in (0, 1). No sum is divided by -(1 - w) log(1 - w), as the paper's is.
-    Shapes: logits (..., classes); class numbers (...), integers, or targets of the shape of the
-    logits, which sum to 1; values (...), in nats, from 0 to -w log w - (1 - w) log(1 - w). A label
-    out of range has the loss 0 and the derivative 0.
+    `weight` is in [0, 1). No sum is divided by -(1 - w) log(1 - w), as the paper's is.
+    `view_axis` is an axis of `y_pred` along which stand predictions of one sample, seen in several
+    ways: q log(q / m) becomes its mean over these, the q in m theirs. Of AugMix's three views the
+    consistency is `JensenShannon(weight=0.0, view_axis=-2)`, and its loss
+    `CrossEntropy().on(lambda t, z: (t, z[..., 0, :])) + 12.0 *` that.
+    Shapes: logits (..., classes), without `view_axis`; class numbers (...), integers, or targets of
+    the shape of the logits, which sum to 1; values (...), in nats, for one view from 0 to
+    -w log w - (1 - w) log(1 - w). A label out of range has the loss 0 and the derivative 0.
     Raises ValueError for other shapes and a weight out of range.
-    Source: Lin (1991), IEEE Transactions on Information Theory 37(1), eq. 4.1; Englesson and
-    Azizpour (2021), arXiv:2105.04522.
+    Source: Lin (1991), IEEE Transactions on Information Theory 37(1), eq. 4.1 and 5.1; Englesson
+    and Azizpour (2021), arXiv:2105.04522; Hendrycks et al. (2020), arXiv:1912.02781, eq. 1.
 
     >>> print(jensen_shannon([0], [[0.0, 0.0]]).round(4))
     [0.2158]
     """
-    check.within("jensen_shannon", "weight", weight, "(0, 1)")
-    return _over_classes("jensen_shannon", _to_the_middle, y_true, y_pred, weight)
+    where = "jensen_shannon"
+    check.within(where, "weight", weight, "[0, 1)")
+    if view_axis is None:
+        return _over_classes(where, _to_the_middle, y_true, y_pred, weight)
+    views = _views(where, y_pred, view_axis)
+    t, _, exists = _targets(where, y_true, views[..., 0, :])
+    w = jnp.asarray(weight, views.dtype)
+    views = views if exists is None else guarded(views, exists[..., None, None])
+    q = jnp.exp(log_softmax(views, -1))
+    t = t[..., None, :]
+    m = w * t + (1 - w) * mean(q, -2)[..., None, :]
+    values = w * _divergence(t, m) + (1 - w) * mean(_divergence(q, m), -2)[..., None, :]
+    values = jnp.sum(values, (-2, -1))
+    return values if exists is None else jnp.where(exists, values, 0)
+
+
+def _views(where: str, y_pred: Input, axis: int) -> Array:
+    """Predictions with their views along the axis before that of the classes."""
+    z = check.prediction(where, y_pred)
+    if not (-z.ndim <= axis < z.ndim and axis % z.ndim != z.ndim - 1 and z.shape[axis]):
+        raise ValueError(
+            f"{where}: view_axis must be an axis of y_pred, not empty, before the last, which is "
+            f"that of the classes, got {axis} for the shape {z.shape}."
+        )
+    return jnp.moveaxis(z, axis, -2)
 
 
 def _to_the_middle(log_q: Array, t: Array, w: Array) -> Array:
@@ -382,8 +416,8 @@ def _to_the_middle(log_q: Array, t: Array, w: Array) -> Array:
 
 
 def _divergence(a: Array, m: Array) -> Array:
-    """a log(a / m), and 0 where a is."""
-    there = a > 0
+    """a log(a / m), and 0 where a is, or m, which is when a has no weight in it."""
+    there = (a > 0) & (m != 0)
     return jnp.where(there, divergence(jnp.where(there, a, 1), jnp.where(there, m, 1)), 0)
 
 
@@ -391,7 +425,8 @@ class JensenShannon(Loss):
     fn = jensen_shannon
     couples = "none"
     domain = "label logits"
-    weight: Hyper = leaf(default=0.5, interval="(0, 1)", kw_only=True)
+    weight: Hyper = leaf(default=0.5, interval="[0, 1)", kw_only=True)
+    view_axis: int | None = static(default=None, types=(int, NoneType), kw_only=True)
 
 
 def bi_tempered(y_true: Input, y_pred: Input, *, t1: Hyper = 0.8, t2: Hyper = 1.4) -> Array:

@@ -42,7 +42,7 @@ def _fenchel_young(where: str, y_true: Input, y_pred: Input, beta: int) -> Array
     y, z = check.truth_and_logits(where, y_true, y_pred)
     if check.is_targets(y):
         return settle(_conjugate_gap(beta, y, below_largest(z)))
-    exists = check.exists(y, z)
+    exists = check.exists(y, z.shape[-1])
     x = below_largest(guarded(z, exists[..., None]))
     return jnp.where(exists, settle(_conjugate_gap(beta, one_hot(y, z), x)), 0)
 

@@ -62,7 +62,7 @@ def _labelled(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, A
     z = check.prediction(where, y_pred)
     check.class_axis(where, z, -1)
     labels = check.aligned_labels(where, y_true, z, -1)
-    exists = check.exists(labels, z)
+    exists = check.exists(labels, z.shape[-1])
     return labels, guarded(z, exists[..., None]), exists
 
 
@@ -87,7 +87,8 @@ def logit_adjusted(y_true: Input, y_pred: Input, *, prior: Hyper = 1.0, tau: Hyp
     check.within(where, "tau", tau, "[0, inf)")
     labels, z, exists = _labelled(where, y_true, y_pred)
     prior = check.of_classes(where, "prior", prior, z.shape[-1], z.dtype)
-    z = z + xmuly(jnp.asarray(tau, z.dtype), _log(prior))
+    # Beside a score of 1e8 there would be no prior.
+    z = below_largest(z) + xmuly(jnp.asarray(tau, z.dtype), _log(prior))
     return jnp.where(exists, label_cross_entropy(labels, z, -1), 0)
 
 
@@ -190,7 +191,7 @@ def asymmetric_focal(
     return settle(jnp.sum(_asymmetric(how, t, z, *hyper), -1))
 
 
-@elementwise(static=1)
+@elementwise(static=1, written=True)
 def _asymmetric(
     how: tuple[bool, float, float],
     t: Array,

@@ -248,7 +248,7 @@ def multi_label_margin(y_true: Input, y_pred: Input, *, margin: Hyper = 1.0) -> 
     return settle(jnp.sum(mean(terms, -1), -1))
 
 
-@elementwise()
+@elementwise(written=True)
 def _misplaced(t: Array, own_t: Array, z: Array, own: Array, margin: Array) -> Array:
     return xmuly(own_t * (1 - t), _beyond(z, own, margin))
 

@@ -100,7 +100,7 @@ def cumulative_link(
     p = check.prediction(where, y_pred)
     steps = _increasing(where, thresholds).astype(p.dtype)
     levels, score = _scores(where, y_true, p)
-    valid = (levels >= 0) & (levels <= len(steps))
+    valid = check.exists(levels, len(steps) + 1)
     score = guarded(score, valid)
     has_low, has_high = levels > 0, levels < len(steps)
     low = steps[jnp.clip(levels - 1, 0, len(steps) - 1)]
@@ -127,7 +127,7 @@ def _levels(where: str, y_true: Input, y_pred: Input) -> tuple[Array, Array, Arr
     z = check.prediction(where, y_pred)
     check.class_axis(where, z, -1)
     levels = check.aligned_labels(where, y_true, z, -1)
-    valid = (levels >= 0) & (levels <= z.shape[-1])
+    valid = check.exists(levels, z.shape[-1] + 1)
     return levels, guarded(z, valid[..., None]), valid
 
 

@@ -210,7 +210,7 @@ def scale_invariant_log(
 
 @elementwise()
 def _log_ratio(t: Array, p: Array, epsilon: Array) -> Array:
-    return log_ratio(curves.no_less(epsilon, p), curves.no_less(epsilon, t))
+    return log_ratio(True, curves.no_less(epsilon, p), curves.no_less(epsilon, t))
 
 
 def _ratios(e: moments.Entries, epsilon: Hyper) -> Array:

@@ -95,9 +95,9 @@ def _log_add(a: Array, b: Array) -> Array:
     Not `jnp.logaddexp`: in a scan jax 0.10 differentiates its rule as if it were its formula,
     whose second derivative is wrong where a = b.
     """
-    wins = a > b
-    high, low = jnp.where(wins, a, b), jnp.where(wins, b, a)
-    return high + jnp.log1p(jnp.exp(low - high))
+    lead = a - b
+    size = jnp.where(lead > 0, -lead, lead)
+    return jnp.where(lead > 0, a, b) + jnp.log1p(jnp.exp(size))
 
 
 def _log_probability(labels: Array, length: Array, steps: Array, counts: Array | None) -> Array:
@@ -106,7 +106,7 @@ def _log_probability(labels: Array, length: Array, steps: Array, counts: Array |
     `blank[n]` sums the paths that have emitted n labels and stand on a blank, `emit[n]` those
     that stand on label n.
     """
-    valid = (labels >= 0) & (labels < steps.shape[1])
+    valid = check.exists(labels, steps.shape[1])
     of_label = jnp.where(valid, steps[:, jnp.where(valid, labels, _BLANK)], 0)
     if counts is not None:
         of_label = jnp.where(counts[:, None], of_label, 0)

@@ -179,7 +179,7 @@ def discrete_hazard(y_true: Any, y_pred: Input, *, censored: str = "survived") -
         raise ValueError(
             f"{where}: event must have the shape of time, {interval.shape}, got {event.shape}."
         )
-    valid = (interval >= 0) & (interval < z.shape[-1])
+    valid = check.exists(interval, z.shape[-1])
     number, event = jnp.arange(z.shape[-1]), event[..., None]
     here = interval[..., None] == number
     asked = valid[..., None] & (number <= interval[..., None])

@@ -131,16 +131,16 @@ def _half_deviance(y: Array, log_m: Array, log_r: Array) -> Array:
     m, r, d = finite_exp(log_m), finite_exp(log_r), y - finite_exp(log_m)
     near = m * deviance(d / m) - (r + m) * deviance(d / (r + m))
     t = -d / (r + y)
-    first = jnp.select(
-        [t > _FAR, t > -0.5],
-        [log_m - _log_sum(y, log_r), jnp.log1p(t)],
-        jnp.log((r + m) / (r + y)),
+    first = jnp.where(
+        t > _FAR,
+        log_m - _log_sum(y, log_r),
+        jnp.where(t > -0.5, jnp.log1p(t), jnp.log((r + m) / (r + y))),
     )
     w = (d / m) * (r / (r + y))
-    second = jnp.select(
-        [w > _FAR, w > -0.5],
-        [_log_of(y) - log_m + log_r - _log_sum(y, log_r), jnp.log1p(w)],
-        jnp.log((y / m) * ((r + m) / (r + y))),
+    second = jnp.where(
+        w > _FAR,
+        _log_of(y) - log_m + log_r - _log_sum(y, log_r),
+        jnp.where(w > -0.5, jnp.log1p(w), jnp.log((y / m) * ((r + m) / (r + y)))),
     )
     far = r * first + jnp.where(y > 0, y * second, 0.0)
     return jnp.where(jnp.abs(d) < jnp.minimum(0.5 * m, r), near, far)

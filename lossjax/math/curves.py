@@ -6,7 +6,7 @@ At a kink a derivative is the middle of its two sides.
 from jax import numpy as jnp
 
 from lossjax.core.types import Array
-from lossjax.math.elementwise import absolute, floored, quotient
+from lossjax.math.elementwise import absolute, finite, floored, quotient
 from lossjax.math.fusion import at_least, at_most, between, bounded, largest, partials
 
 
@@ -89,14 +89,20 @@ def beyond(e: Array, width: Array) -> Array:
     return floored(0.0, absolute(e) - width)
 
 
+@partials(
+    lambda da, _, a, size: da * finite(_inverse(size) * _inverse(size)),
+    lambda ds, out, a, size: ds * -2 * finite(out) * _inverse(size),
+)
+def _over_square(a: Array, size: Array) -> Array:
+    """a / size² for a ≤ size, 0 for 0 / 0."""
+    # XLA makes a / size² of two quotients, and the square may be 0.
+    return quotient(a, size) * quotient(jnp.ones_like(size), size)
+
+
 def _closer(a: Array, b: Array) -> Array:
     """∂/∂b of `disparity`: 0 where the signs differ, and the middle at b = 0."""
-    size = absolute(a) + absolute(b)
     same = 1 + jnp.sign(a) * jnp.sign(b)
-    # XLA makes a / size² of two quotients, and the square may be 0.
-    return (
-        quotient(absolute(a), size) * quotient(jnp.ones_like(size), size) * jnp.sign(b - a) * same
-    )
+    return _over_square(absolute(a), absolute(a) + absolute(b)) * jnp.sign(b - a) * same
 
 
 @partials(

@@ -10,6 +10,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from lossjax.core.check import exists
 from lossjax.core.types import Array, Axis, Hyper
 from lossjax.math.fusion import (
     at_least,
@@ -22,6 +23,8 @@ from lossjax.math.fusion import (
     looped,
     opaque,
     partials,
+    plainly,
+    step,
 )
 
 EPSILON = 1e-7  # Keras's `epsilon()`: the floor of norms, divisors and probabilities
@@ -79,6 +82,7 @@ def absolute(x: Array) -> Array:
 
 def _above(low: float, x: Array) -> Array:
     """The derivative of a floor: at it the middle of both sides, NaN for NaN."""
+    x = lax.stop_gradient(x)  # a derivative of 0 would be multiplied with an infinite x
     return jnp.where(x > low, 1.0, jnp.where(x < low, 0.0, 0.5 + 0 * x))
 
 
@@ -240,32 +244,43 @@ def log_of_cosh(e: Array) -> Array:
     return log1p(m * (m / (2 + 2 * m))) + (a - near)
 
 
-@partials(lambda da, _, a, b: da / a, lambda db, _, a, b: -db / b)
-def log_ratio(a: Array, b: Array) -> Array:
-    """log(a / b), exact where a is near b, and far from it.
+@partials(lambda da, _, far, a, b: da / a, lambda db, _, far, a, b: -db / b, static=1)
+def log_ratio(far: bool, a: Array, b: Array) -> Array:
+    """log(a / b), exact where a is near b, and far from it; `far`: also where a / b overflows.
 
     The difference of two logarithms loses every digit that they share.
     """
     d = a - b
-    size = jnp.abs(d)
-    log = log1p(size / jnp.minimum(a, b))
+    size, low = jnp.abs(d), jnp.minimum(a, b)
+    log = _log1p_of_quotient(size, low) if far else log1p(size / low)
     if is_small(d):
         return jnp.where(d < 0, -log, log)
     return d * (log / jnp.maximum(size, 1e-30))  # signed, 0 at 0
 
 
+def _log1p_of_quotient(a: Array, b: Array) -> Array:
+    """log(1 + a / b), also where a / b overflows."""
+    part = a * 2.0**-64 / b
+    far = step(at_least(0.0, part - 1))  # where 1 + a / b is a / b
+    return log1p(part * (2.0**64 * (1 - far) + far)) + far * (64 * math.log(2))
+
+
 @partials(
-    lambda da, _, a, b: da * (log_ratio(a, b) + 1),
+    lambda da, _, a, b: da * (log_ratio(False, a, b) + 1),
     lambda db, _, a, b: db * -(a / b),
 )
 def divergence(a: Array, b: Array) -> Array:
     """a log(a / b), exact where a is near b."""
-    return a * log_ratio(a, b)
+    return a * log_ratio(False, a, b)
 
 
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
 def _log_ratio_1p(a: Array, b: Array) -> Array:
     """log((1 + a) / (1 + b)), as `log_ratio`."""
+    return plainly(_made_log_ratio_1p, a, b)
+
+
+def _made_log_ratio_1p(a: Array, b: Array) -> Array:
     difference, low = jnp.abs(a - b), 1 + jnp.minimum(a, b)
     if is_small(difference):
         size = difference / low
@@ -330,7 +345,7 @@ def pick(x: Array, labels: Array, axis: int) -> tuple[Array, Array]:
     classes = x.shape[axis]
     index = jnp.expand_dims(jnp.clip(labels, 0, max(0, classes - 1)), axis)
     picked = jnp.squeeze(jnp.take_along_axis(x, index, axis), axis)
-    return picked, (labels >= 0) & (labels < classes)
+    return picked, exists(labels, classes)
 
 
 def weight_of(labels: Array, weight: Array) -> Array:

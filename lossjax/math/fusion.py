@@ -14,6 +14,7 @@ up to `SMALL` entries XLA may share what it likes, and a clamp or a select, whic
 compute faster, takes the place of max and min.
 """
 
+import contextvars
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -27,6 +28,7 @@ from lossjax.core.check import is_narrow
 from lossjax.core.types import Array, Axis, Hyper
 
 F = TypeVar("F", bound=Callable[..., Array])
+T = TypeVar("T")
 
 SMALL = 2**17  # measured: from 2**18 entries on, an array written costs more than one made again
 
@@ -40,8 +42,44 @@ def widened(x: Array) -> Array:
     return x.astype(jnp.float32) if x is not None and is_narrow(x) else x
 
 
-def is_small(*xs: Array) -> bool:
+_plain = contextvars.ContextVar("_plain", default=False)
+
+
+def are_small(*xs: Array) -> bool:
     return all(jnp.size(x) <= SMALL for x in xs if x is not None)
+
+
+def is_small(*xs: Array) -> bool:
+    """Also of large arrays where they are on no CPU: see `plainly`."""
+    return is_plain() or are_small(*xs)
+
+
+def is_plain() -> bool:
+    return _plain.get()
+
+
+def plainly(f: Callable[..., T], *xs: Array, anew: bool = False) -> T:
+    """f(*xs), elsewhere than on CPU made as it is of small arrays.
+
+    `anew`: a GPU shares nothing of it with what else is made of the first argument. There XLA makes
+    one kernel of an array with all the sums over rows that it needs, but not if the value needs
+    them too: each of them would be a pass.
+    """
+
+    def plain(*xs: Array) -> T:
+        token = _plain.set(True)
+        try:
+            return f(*xs)
+        finally:
+            _plain.reset(token)
+
+    def separate(x: Array, *others: Array) -> T:
+        return plain(*_barrier(x), *others)
+
+    if is_plain() or _may_merge(*xs):
+        return f(*xs)
+    on_gpu = separate if anew else plain
+    return lax.platform_dependent(*xs, cpu=f, cuda=on_gpu, rocm=on_gpu, default=plain)
 
 
 @jax.custom_jvp
@@ -208,7 +246,7 @@ def moved(axis: Axis, ndim: int, by_one: bool = True) -> tuple[int, ...]:
 
 def _may_merge(*xs: Array) -> bool:
     """Also where nothing is traced: without a program there is nothing to merge."""
-    return is_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs)
+    return are_small(*xs) or not any(isinstance(x, jax.core.Tracer) for x in xs)
 
 
 def _barrier(*xs: Array) -> tuple[Array, ...]:
@@ -225,6 +263,14 @@ def _again(*xs: Array) -> tuple[Array, ...]:
 
 
 _again.defjvp(lambda primals, tangents: (_again(*primals), tangents))
+
+
+@jax.custom_jvp
+def _again_on_gpu(*xs: Array) -> tuple[Array, ...]:
+    return lax.platform_dependent(*xs, cuda=_barrier, rocm=_barrier, default=_same)
+
+
+_again_on_gpu.defjvp(lambda primals, tangents: (_again_on_gpu(*primals), tangents))
 
 
 def is_live(tangent: Any) -> bool:
@@ -259,12 +305,13 @@ def partials(*rules: Callable[..., Array], static: int = 0) -> Callable[[F], F]:
     return decorate
 
 
-def elementwise(static: int = 0, shared: bool = False) -> Callable[[F], F]:
+def elementwise(static: int = 0, shared: bool = False, written: bool = False) -> Callable[[F], F]:
     """Let the derivative of an elementwise function start again from the arguments.
 
     The first `static` arguments are choices. What is kept for the derivative is one array for
     each argument that is differentiated. Arguments of 16 bits come in float32. What is `shared`
-    does not start again, but keeps one array all the same.
+    does not start again, but keeps one array all the same. What would be `written` on a GPU for
+    the value and its derivatives is made again there too, for each of them.
     """
 
     def decorate(f: F) -> F:
@@ -278,8 +325,16 @@ def elementwise(static: int = 0, shared: bool = False) -> Callable[[F], F]:
             out = g(*choices, *primals)
             start = Again([*map(widened, primals)], False) if shared else again(*primals)
             h = functools.partial(f, *choices)
-            live = ((i, d) for i, d in enumerate(tangents) if is_live(d))
-            terms = [start.lifted(d) * derivative(h, start.arrays, i) for i, d in live]
+
+            def slope(i: int) -> Array:
+                arrays = start.arrays
+                if written and not _may_merge(*primals):
+                    # In another order for each: XLA makes one barrier of two equal ones.
+                    turned = [*_again_on_gpu(*arrays[i:], *arrays[:i])]
+                    arrays = turned[len(arrays) - i :] + turned[: len(arrays) - i]
+                return derivative(h, arrays, i)
+
+            terms = [start.lifted(d) * slope(i) for i, d in enumerate(tangents) if is_live(d)]
             return out, added(terms, start.lifted(out)).reshape(out.shape)
 
         g.defjvp(jvp, symbolic_zeros=True)

@@ -4,16 +4,17 @@ log Γ(x) = (x - 1/2) log x - x + log(2π) / 2 + `stirling`(log x). Written so, 
 logarithms keep their digits: the large terms cancel on paper, and what is left are `deviance`s.
 """
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from lossjax.core.types import Array
+from lossjax.core.types import Array, Hyper
 from lossjax.math.elementwise import finite_exp, logistic, scaled
-from lossjax.math.fusion import partials
+from lossjax.math.fusion import is_plain, partials, plainly
 
 # Nodes, squared, and weights of Gauss's quadrature of Binet's second integral of `stirling`, which
 # is exact in the first eight terms of Stirling's series: from `_SHIFT` on it has 12 digits.
@@ -25,29 +26,40 @@ _WEIGHTS = (
 _SHIFT = 5
 
 
-def _behind(numbers: Any, x: Array) -> np.ndarray:
-    """Numbers along an axis behind those of `x`."""
-    return np.asarray(numbers, x.dtype).reshape((1,) * x.ndim + (-1,))
+def _sum(term: Callable[..., Array], x: Array, *numbers: Sequence[float]) -> Array:
+    """Σ term(x, *k) over the k-th numbers of all, with few steps to compile on CPU.
+
+    Elsewhere an axis so short would be padded, and written to memory.
+    """
+    if is_plain():
+        return functools.reduce(jnp.add, (term(x, *k) for k in zip(*numbers, strict=True)))
+    behind = (np.asarray(n, x.dtype).reshape((1,) * x.ndim + (-1,)) for n in numbers)
+    return jnp.sum(term(x[..., None], *behind), -1)
 
 
-def _sum(weights: Any, nodes: Any, q: Array) -> Array:
-    """Σ weight / (1 - node q): few steps to compile, and as few for each derivative."""
-    return jnp.sum(_behind(weights, q) / (1 - _behind(nodes, q) * q[..., None]), -1)
+def _part(q: Array, weight: Hyper, node: Hyper) -> Array:
+    return weight / (1 - node * q)
 
 
 def _tail(q: Array) -> Array:
     """(atanh(v) - v) / v³ = ∫ s² / (1 - s² v²) ds from 0 to 1, for q = v² ≤ 1/9."""
     nodes, weights = np.polynomial.legendre.leggauss(6 if jnp.finfo(q.dtype).bits <= 32 else 10)
-    return _sum(0.5 * weights * nodes**2, nodes**2, q)
+    squares = nodes**2
+    weights *= 0.5 * squares
+    return plainly(lambda q: _sum(_part, q, weights.tolist(), squares.tolist()), q)
 
 
 def stirling(log_x: Array) -> Array:
     """log Γ(x) - (x - 1/2) log x + x - log(2π) / 2: about 1 / (12 x), for log x from -80 to 80."""
+    return plainly(_stirling, log_x)
+
+
+def _stirling(log_x: Array) -> Array:
     x = finite_exp(log_x)
     r = 1 / (x + _SHIFT)
-    rest = r * _sum(_WEIGHTS, np.negative(_NODES), r * r)
-    after = x[..., None] + _behind(range(1, _SHIFT), x)
-    return rest + jnp.sum(_step(after), -1) + _first_step(x, log_x)
+    rest = r * _sum(_part, r * r, _WEIGHTS, [-node for node in _NODES])
+    after = _sum(lambda x, k: _step(x + k), x, range(1, _SHIFT))
+    return rest + after + _first_step(x, log_x)
 
 
 def _step(x: Array) -> Array:

@@ -47,4 +47,5 @@ def _direction_jvp(axis: Axis, primals: Any, tangents: Any) -> tuple[Array, Arra
     (x,), (dx,) = primals, tangents
     u, size = direction(x, axis), norm(x, axis)
     across = dx - u * jnp.sum(u * dx, axis, keepdims=True)
-    return u, across / jnp.where(size == 0, jnp.inf, size)
+    is_tiny = size < 1e8 * float(jnp.finfo(size.dtype).tiny)  # it would overflow: as at 0
+    return u, across / jnp.where(is_tiny, jnp.inf, size)

@@ -13,6 +13,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from lossjax.core import check
 from lossjax.core.check import is_narrow
 from lossjax.core.types import Array, Axis
 from lossjax.math.elementwise import EPSILON, finite, guarded, pick, probability, quotient, within
@@ -20,14 +21,17 @@ from lossjax.math.fusion import (
     Again,
     added,
     again,
+    are_small,
     at_most,
     bounded,
     derivative,
     is_live,
+    is_plain,
     is_small,
     largest,
     looped,
     partials,
+    plainly,
     row_sum,
     settle,
     step,
@@ -79,7 +83,7 @@ def _log_softmax(z: Array, m: Array, log_sum: Array) -> Array:
 
 def _share(z: Array, m: Array, log_sum: Array) -> Array:
     """softmax(z); where it is small, of the exponential of which the sum is made."""
-    if is_small(z):
+    if are_small(z):
         return jnp.exp(_below(z, m)) * jnp.exp(-log_sum)
     return jnp.exp(_log_softmax(z, m, log_sum))
 
@@ -111,7 +115,10 @@ def sum_over_log_softmax(h: Terms, axis: Axis, z: Array, *others: Array) -> Arra
     def term(z: Array, m: Array, log_sum: Array, *others: Array) -> Array:
         return looped(h(_log_softmax(z, m, log_sum), *others))
 
-    return _sum(term, axis, z, *_exp_sum(z, axis), *others)
+    def values(z: Array, *others: Array) -> Array:
+        return _sum(term, axis, z, *_exp_sum(z, axis), *others)
+
+    return plainly(values, z, *others)
 
 
 def _sum_over_log_softmax_jvp(
@@ -119,7 +126,6 @@ def _sum_over_log_softmax_jvp(
 ) -> tuple[Array, Array]:
     (z, *others), (dz, *dothers) = primals, tangents
     out = sum_over_log_softmax(h, axis, z, *others)
-    args = (z, *_exp_sum(z, axis), *others)
 
     def slope(i: int, z: Array, m: Array, log_sum: Array, *others: Array) -> Array:
         return derivative(h, (_log_softmax(z, m, log_sum), *others), i)
@@ -127,14 +133,19 @@ def _sum_over_log_softmax_jvp(
     def summed(*args: Array) -> Array:
         return slope(0, *args)
 
-    start = again(*args)
-    fresh, lifted = start.arrays, start.lifted
-    terms = []
-    if is_live(dz):
-        total = lifted(_total(summed, axis, *args))
-        share = _share(*fresh[:3])
-        terms.append(lifted(dz) * (slope(0, *fresh) - total * share))
-    terms += [lifted(d) * slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
+    def slopes(z: Array, *others: Array) -> list[Array]:
+        args = (z, *_exp_sum(z, axis), *others)
+        start = again(*args)
+        fresh = start.arrays
+        found = [slope(i, *fresh) for i, d in enumerate(dothers, 1) if is_live(d)]
+        if is_live(dz):
+            total = start.lifted(_total(summed, axis, *args))
+            found.insert(0, slope(0, *fresh) - total * _share(*fresh[:3]))
+        return found
+
+    start = again(z, *others)
+    live = [start.lifted(d) for d in tangents if is_live(d)]
+    terms = [d * s for d, s in zip(live, plainly(slopes, z, *others, anew=True), strict=True)]
     return out, _tangent(terms, axis, z, out, start)
 
 
@@ -160,10 +171,6 @@ def _picked_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     return out, jnp.sum(jnp.where(_is_label(labels, x, axis), widened(dx), 0), axis)
 
 
-def _exist(labels: Array, x: Array, axis: int) -> Array:
-    return (labels >= 0) & (labels < x.shape[axis])
-
-
 def _is_scattered(x: Array) -> bool:
     """Whether a scatter is faster than to compare all classes with the label.
 
@@ -183,25 +190,45 @@ def label_cross_entropy(labels: Array, z: Array, axis: int) -> Array:
 
     0, with derivative 0, for a label out of range, whatever its row holds.
     """
-    m, log_sum = (jnp.squeeze(row, axis) for row in _exp_sum(z, axis))
+    return plainly(functools.partial(_label_entropy, axis), z, labels)
+
+
+def _label_entropy(axis: int, z: Array, labels: Array) -> Array:
+    m, log_sum = _exp_sum(z, axis)
+    if is_plain():
+        at_label = jnp.where(_is_label(labels, z, axis), -_log_softmax(z, m, log_sum), 0)
+        return settle(jnp.sum(at_label, axis))
+    m, log_sum = (jnp.squeeze(row, axis) for row in (m, log_sum))
     below = bounded(picked(labels, z, axis)) - bounded(m)
-    return settle(jnp.where(_exist(labels, z, axis), log_sum - below, 0))
+    return settle(jnp.where(check.exists(labels, z.shape[axis]), log_sum - below, 0))
 
 
 @label_cross_entropy.defjvp
 def _label_cross_entropy_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, z), (_, dz) = primals, tangents
     out = label_cross_entropy(labels, z, axis)
-    exists = _exist(labels, z, axis)
+    exists = check.exists(labels, z.shape[axis])
     row = jnp.expand_dims(exists, axis)
     z = guarded(z, row)
-    start = again(z, *_exp_sum(z, axis))
-    share = jnp.where(start.lifted(row), _share(*start.arrays), 0)
-    if not _is_scattered(z):
-        share = jnp.where(start.lifted(_is_label(labels, z, axis)), share - 1, share)
+
+    def shares(z: Array, labels: Array) -> Array:
+        start = again(z, *_exp_sum(z, axis))
+        share = jnp.where(start.lifted(row), _share(*start.arrays), 0)
+        if _is_scattered(z):
+            return share
+        return jnp.where(start.lifted(_is_label(labels, z, axis)), share - 1, share)
+
+    def at_label(labels: Array, dz: Array) -> Array:
+        return picked(labels, dz, axis)
+
+    def nothing(labels: Array, dz: Array) -> Array:
+        return jnp.zeros_like(at_label(labels, dz))
+
+    start = again(z)
+    share = plainly(shares, z, labels, anew=True)
     change = jnp.sum(share * start.lifted(dz), start.moved(axis, z.ndim)).reshape(labels.shape)
     if _is_scattered(z):
-        change -= picked(labels, dz, axis)
+        change -= lax.platform_dependent(labels, dz, cpu=at_label, default=nothing)
     return out, jnp.where(exists, change, 0)
 
 
@@ -260,7 +287,7 @@ sum_over_shares.defjvp(_sum_over_shares_jvp, symbolic_zeros=True)
 def label_entropy_of_shares(labels: Array, p: Array, axis: int) -> Array:
     """-log q at integer labels, with q = p / Σp clipped; 0 as `label_cross_entropy`."""
     q = probability(_label_share(labels, p, axis)[0])
-    return jnp.where(_exist(labels, p, axis), -jnp.log(q), 0)
+    return jnp.where(check.exists(labels, p.shape[axis]), -jnp.log(q), 0)
 
 
 def _label_share(labels: Array, p: Array, axis: int) -> tuple[Array, Array]:
@@ -273,7 +300,7 @@ def _label_share(labels: Array, p: Array, axis: int) -> tuple[Array, Array]:
 @label_entropy_of_shares.defjvp
 def _label_entropy_of_shares_jvp(axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     (labels, p), (_, dp) = primals, tangents
-    out, exists = label_entropy_of_shares(labels, p, axis), _exist(labels, p, axis)
+    out, exists = label_entropy_of_shares(labels, p, axis), check.exists(labels, p.shape[axis])
     p = guarded(p, jnp.expand_dims(exists, axis))
     q, inverse = _label_share(labels, p, axis)
     by_sum = jnp.where(exists, within(EPSILON, 1 - EPSILON, q) * inverse, 0)

@@ -298,7 +298,7 @@ class _Accuracy(Loss):
     def _is_best(self, labels: Array, p: Array) -> Array:
         if self.best is None:
             return jnp.argmax(p, self.axis) == labels
-        exists = (labels >= 0) & (labels < p.shape[self.axis])
+        exists = check.exists(labels, p.shape[self.axis])
         place = jnp.expand_dims(jnp.where(exists, labels, 0), self.axis)
         of_truth = jnp.take_along_axis(p, place, self.axis)
         # Not p > of_truth: a NaN would be among the best.

@@ -175,15 +175,30 @@ def test_inputs(case):
         )
 
 
-def test_shapes_of_pairs_and_sequences_are_small():
-    chosen = cases.cases(["Circle", "CTC"], shapes=((2048, 4096), (256, 128), (4, 6, 5)))
+def test_shapes_of_pairs_sequences_and_regions():
+    chosen = cases.cases(["Circle", "CTC", "Jaccard"], shapes=((2048, 4096), (256, 128), (4, 6, 5)))
     assert [case.shape for case in chosen] == [
         (1024, 64),
         (256, 64),
         (4, 5),
         (16, 64, 128),
         (4, 6, 5),
+        (128, 4096, 16),
+        (16, 128, 16),
+        (4, 6, 5),
     ]
+
+
+@pytest.mark.parametrize("name", ["BetaNLL", "DiscreteHazard", "Huber"])
+def test_the_floor_reads_and_writes_all_parameters(name):
+    [case] = cases.cases([name], shapes=((8, 4),))
+    y_true, y_pred = case.inputs()
+    moved = contest.floor(case)(y_true, y_pred)
+    assert jax.tree.map(np.shape, moved) == jax.tree.map(np.shape, y_pred)
+    same = [y for y in jax.tree.leaves(y_true) if y.shape == case.shape]
+    np.testing.assert_array_equal(
+        jax.tree.leaves(moved)[0], jax.tree.leaves(y_pred)[0] + (same[0] if same else 1)
+    )
 
 
 @pytest.mark.parametrize("peer", [OPTAX, TORCH], ids=lambda peer: peer.name)
@@ -378,6 +393,18 @@ def test_losses(tmp_path, capsys):
     assert all(f"{name} cannot be used" in printed for name in found.missing)
 
 
+def test_elsewhere(tmp_path, capsys):
+    found = smoke(
+        tmp_path, "elsewhere", "--losses", "MultiMargin", "Perceptron", "--shapes", "8x4",
+        "--rounds", "1",
+    )  # fmt: skip
+    here = {"optax", "torch"} - found.missing.keys()
+    assert implementations(found, "seconds") == {"lossjax", "floor", *here}
+    assert {row.case for row in found.rows} >= {"Perceptron()"}
+    assert not any("error" in row.values for row in found.rows)
+    assert "its time over lossjax's" in capsys.readouterr().out
+
+
 @pytest.mark.thorough
 def test_scaling(tmp_path, capsys):
     found = smoke(
@@ -407,7 +434,9 @@ def test_compile(tmp_path, capsys):
     assert "MeanSquaredError" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["losses", "memory", "scaling", "linear-ce", "devices"])
+@pytest.mark.parametrize(
+    "command", ["losses", "elsewhere", "memory", "scaling", "linear-ce", "devices"]
+)
 def test_what_failed_is_shown(capsys, command):
     """Alone, and beside one that has numbers."""
     failed = dataclasses.replace(ROW, values={"error": "such a pity"})

@@ -8,9 +8,6 @@ It writes a JSON file a family beside itself, of all rows or of those of the los
 libraries that are not installed keep what was recorded. Reading the files needs none of them.
 """
 
-import ast
-import functools
-import importlib
 import importlib.metadata
 import json
 import sys
@@ -21,22 +18,11 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from bench.peers.calls import OF_JAX, OF_TORCH, written
 from cases import ROWS, Case, Elsewhere
 from lossjax import testing
 
 HERE = Path(__file__).parent
-# What users of a library call it.
-ALIASES = {
-    "F": "torch.nn.functional",
-    "jnp": "jax.numpy",
-    "np": "numpy",
-    "smp": "segmentation_models_pytorch",
-    "sm": "statsmodels.api",
-    "stats": "scipy.stats",
-}
-OF_TORCH = ("torch", "torchvision", "kornia", "monai", "segmentation-models-pytorch", "timm")
-OF_TORCH += ("entmax", "coral-pytorch")
-OF_JAX = ("optax", "jax")
 
 
 def main(names: list[str]) -> None:
@@ -107,52 +93,20 @@ def answer(peer: Elsewhere, y_true: Any, y_pred: Any) -> tuple[float, list[Any] 
     if peer.library in OF_TORCH:
         import torch
 
-        without_operators()
-
         def tensor(x: Any) -> Any:
             return torch.tensor(x, requires_grad=x.dtype == np.float64)
 
         true, pred = jax.tree.map(torch.tensor, y_true), jax.tree.map(tensor, y_pred)
-        value = evaluate(peer.call, true, pred)
+        value = written(peer.call)(true, pred)
         value.backward()
         return value.item(), [x.grad.tolist() for x in jax.tree.leaves(pred)]
     if peer.library in OF_JAX:
         value, gradient = jax.value_and_grad(
-            lambda p: evaluate(peer.call, jax.tree.map(jnp.asarray, y_true), p)
+            lambda p: written(peer.call)(jax.tree.map(jnp.asarray, y_true), p)
         )(jax.tree.map(jnp.asarray, y_pred))
         return float(value), leaves(gradient)
-    slope = leaves(evaluate(peer.gradient, y_true, y_pred)) if peer.gradient else None
-    return float(evaluate(peer.call, y_true, y_pred)), slope
-
-
-def evaluate(call: str, y_true: Any, y_pred: Any) -> Any:
-    tree = ast.parse(call, mode="eval")
-    dotted = [ast.unparse(x) for x in ast.walk(tree) if isinstance(x, (ast.Name, ast.Attribute))]
-    scope = {"y_true": y_true, "y_pred": y_pred}
-    for name in sorted(dotted, key=len):
-        first, *rest = name.split(".")
-        if first.isidentifier() and first not in ("y_true", "y_pred"):
-            module = imported(".".join([ALIASES.get(first, first), *rest]))
-            if module and not rest:
-                scope[first] = module
-    return eval(call, scope)  # the calls of this repository's own rows
-
-
-def imported(name: str) -> Any:
-    """The module of a dotted name; None where it is a function, or the name of an argument."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        return None
-
-
-@functools.cache
-def without_operators() -> None:
-    """Lets a torchvision for GPUs load beside a torch without: its losses are all Python."""
-    import torch
-
-    for name in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{name}", "(Tensor a, Tensor b, float c) -> Tensor")
+    slope = leaves(written(peer.gradient)(y_true, y_pred)) if peer.gradient else None
+    return float(written(peer.call)(y_true, y_pred)), slope
 
 
 if __name__ == "__main__":

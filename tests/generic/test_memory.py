@@ -19,6 +19,16 @@ OF_ROWS = [
 ]
 rows = pytest.mark.parametrize(("case", "config"), ends(OF_ROWS), ids=variant_id)
 
+# Whose large programs are others on a GPU.
+ELSEWHERE = [
+    losses.SparseCategoricalCrossentropy(from_logits=True),
+    losses.CategoricalFocalCrossentropy(from_logits=True, label_smoothing=0.1),
+    losses.AsymmetricFocal(),
+    losses.MeanSquaredLogarithmicError(),
+    losses.GammaNLL(),
+    pytest.param(losses.NegativeBinomialNLL(), marks=pytest.mark.thorough),
+]
+
 
 def arguments(loss, shape=SHAPE):
     return map(jnp.asarray, testing.sample(loss, shape))
@@ -96,6 +106,29 @@ def test_large_arrays_give_what_their_parts_give(case):
     ]
     for large, small in zip(whole, map(np.concatenate, zip(*parts, strict=True)), strict=True):
         np.testing.assert_allclose(large, small, rtol=3e-6, atol=1e-6 * np.abs(small).max())
+
+
+@pytest.mark.parametrize("loss", ELSEWHERE, ids=repr)
+def test_programs_for_a_gpu_give_the_same(loss, monkeypatch):
+    """The branch that `lax.platform_dependent` takes there, run here."""
+    y_true, y_pred = testing.sample(loss, (32, 2 * SMALL // 32))
+    if isinstance(loss, losses.SparseCategoricalCrossentropy):
+        y_true[:2], y_pred[2], y_pred[3, :9] = [-1, y_pred.shape[-1]], -np.inf, -np.inf
+
+    def results():
+        return jax.jit(jax.value_and_grad(lambda p: loss(y_true, p)))(y_pred)
+
+    def chosen(*xs, default, **branches):
+        taken.append("cuda" in branches)
+        return branches.get("cuda", default)(*xs)
+
+    (value, slope), taken = results(), []
+    monkeypatch.setattr(jax.lax, "platform_dependent", chosen)
+    got, slope_there = results()
+    assert any(taken)
+    np.testing.assert_allclose(got, value, rtol=3e-6)
+    for there, here in zip(jax.tree.leaves(slope_there), jax.tree.leaves(slope), strict=True):
+        np.testing.assert_allclose(there, here, rtol=3e-5, atol=1e-6 * np.abs(here).max())
 
 
 @pytest.mark.parametrize(

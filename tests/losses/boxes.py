@@ -107,7 +107,17 @@ def of_torchvision(name, note=EPS, boxes="y_pred, y_true"):
 
 
 CASES = (
-    case(losses.IoU, iou),
+    case(
+        losses.IoU,
+        iou,
+        (
+            Elsewhere(
+                "torchvision",
+                "(1 - torchvision.ops.box_iou(y_pred, y_true).diagonal()).mean()",
+                {"box_format": "xyxy"},
+            ),
+        ),
+    ),
     case(losses.GIoU, giou, of_torchvision("generalized_box_iou_loss")),
     case(losses.DIoU, diou, of_torchvision("distance_box_iou_loss")),
     case(

@@ -185,6 +185,15 @@ CASES = (
         residuals=3,
         extra=5,
         keras=None,
+        elsewhere=(
+            Elsewhere(
+                "kornia",
+                "kornia.losses.focal_loss(y_pred, y_true, None, gamma=2.0, reduction='mean')",
+                {"from_logits": True, "alpha": 1.0},
+                times=0.2,
+                note="It divides by the number of classes, 5 here, too.",
+            ),
+        ),
     ),
     Case(
         losses.CategoricalGeneralizedCrossEntropy,

@@ -5,6 +5,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
+from jax.test_util import check_grads
 from mpmath import mp
 
 from cases import Case, Elsewhere
@@ -216,7 +218,20 @@ CASES = (
             ),
         ),
     ),
-    Case(losses.Brier, exact=brier, sizes=of_softmax(), ulps=(4, 6), keras=None),
+    Case(
+        losses.Brier,
+        exact=brier,
+        sizes=of_softmax(),
+        ulps=(4, 6),
+        keras=None,
+        elsewhere=(
+            Elsewhere(
+                "scikit-learn",
+                "sklearn.metrics.brier_score_loss(y_true, scipy.special.softmax(y_pred, -1), "
+                "labels=range(5), scale_by_half=False)",
+            ),
+        ),
+    ),
     Case(
         losses.SymmetricCrossEntropy,
         ({}, {"alpha": 0.1, "beta": 2.0, "log_zero": -6.0}),
@@ -238,6 +253,14 @@ CASES = (
         ({}, {"weight": 0.2}),
         exact=jensen_shannon,
         keras=None,
+        elsewhere=(
+            Elsewhere(
+                "scipy",
+                "(scipy.spatial.distance.jensenshannon(np.eye(5)[y_true], "
+                "scipy.special.softmax(y_pred, -1), axis=-1) ** 2).mean()",
+                note="Its value is the root.",
+            ),
+        ),
         sizes=of_softmax(),
         ulps=(4, 6),
     ),
@@ -303,6 +326,31 @@ def test_targets_that_are_one_hot_give_what_their_numbers_give():
             by_number = loss(LABELS, LOGITS)
             np.testing.assert_allclose(loss(one_hot, LOGITS), by_number, rtol=1e-12)
             np.testing.assert_allclose(loss(LABELS[:, None], LOGITS), by_number, rtol=1e-12)
+
+
+def test_views_that_are_to_agree():
+    z = RNG.normal(0, 2, (3, 6, 5))
+    q = np.exp(log_softmax(z))
+
+    def entropy(p):
+        return -np.sum(p * np.log(p), -1)
+
+    with jax.enable_x64(True):
+        consistency = losses.JensenShannon(weight=0.0, view_axis=0, reduction=None)
+        expected = entropy(q.mean(0)) - entropy(q).mean(0)
+        np.testing.assert_allclose(consistency(LABELS, z), expected, rtol=1e-12)
+        moved = dataclasses.replace(consistency, view_axis=-2)
+        np.testing.assert_allclose(moved(LABELS, np.moveaxis(z, 0, 1)), expected, rtol=1e-12)
+        one = losses.JensenShannon(weight=0.3)
+        several = dataclasses.replace(one, view_axis=1)
+        np.testing.assert_allclose(several(LABELS, z[0][:, None]), one(LABELS, z[0]), rtol=1e-12)
+        check_grads(lambda z: several(LABELS, z), (np.moveaxis(z, 0, 1),), 2)
+    z[:, 2, 1] = -np.inf
+    gradient = jax.grad(lambda z: jnp.sum(consistency(LABELS - 1, z)))(z.astype("f"))
+    assert np.isfinite(gradient).all()
+    assert not gradient[:, 0].any()  # of the label -1
+    with pytest.raises(ValueError, match="view_axis must be an axis of y_pred, not empty, before"):
+        losses.JensenShannon(view_axis=-1)(LABELS, z)
 
 
 def test_cross_entropy_of_ignored_labels():

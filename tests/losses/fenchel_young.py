@@ -48,6 +48,14 @@ CASES = (
         sizes=of_scores,
         ulps=(4, 4),
         keras=None,
+        elsewhere=(
+            Elsewhere("entmax", "entmax.entmax_bisect_loss(y_pred, y_true, 1.5, 60).mean()"),
+            Elsewhere(
+                "entmax",
+                "entmax.entmax_bisect_loss(y_pred, y_true, 2.0, 60).mean()",
+                {"regularizer": "sparsemax"},
+            ),
+        ),
     ),
     Case(
         losses.Sparsemax,

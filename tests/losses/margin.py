@@ -122,10 +122,6 @@ CASES = (
             ),
         ),
         keras=None,
-        unsafe=(
-            "±inf",
-            "bfloat16 extremes",
-        ),
     ),
     Case(
         losses.MultiLabelMargin,

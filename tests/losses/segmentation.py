@@ -3,7 +3,7 @@
 import numpy as np
 from mpmath import mp
 
-from cases import Case
+from cases import Case, Elsewhere
 from exact import EPS, dot, largest
 from lossjax import losses
 
@@ -34,6 +34,13 @@ CASES = (
         ulps=(3, 7),
         residuals=1,
         extra=2,
+        elsewhere=(
+            Elsewhere(
+                "monai",
+                "monai.losses.DiceLoss(smooth_nr=0.0, smooth_dr=1e-7)"
+                "(y_pred.reshape(1, 1, -1), y_true.reshape(1, 1, -1))",
+            ),
+        ),
     ),
     Case(
         losses.Tversky,
@@ -44,5 +51,13 @@ CASES = (
         ulps=(3, 10),
         residuals=3,
         extra=2,
+        elsewhere=(
+            Elsewhere(
+                "monai",
+                "monai.losses.TverskyLoss(smooth_nr=0.0, smooth_dr=1e-7)"
+                "(y_pred.reshape(1, 1, -1), y_true.reshape(1, 1, -1))",
+                note="Its alpha weighs false alarms, as here.",
+            ),
+        ),
     ),
 )

@@ -1,10 +1,14 @@
-"""What is public, who imports whom, and what `import lossjax` costs."""
+"""What is public, who imports whom, and what `import lossjax` costs.
+
+`PYTHONPATH=.:tests python tests/pages/test_public.py` writes public_api.txt anew.
+"""
 
 import ast
 import importlib
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -111,6 +115,29 @@ def test_a_family_exports_its_losses(family):
     assert all(getattr(losses, name) is getattr(module, name) for name in module.__all__)
 
 
+API = Path(__file__).with_name("public_api.txt")
+PUBLIC = ("devices", "inspect", "losses", "per_token", "testing", "training")
+
+
+def public_names():
+    """Every public name, with the module that it is imported from."""
+    yield from (f"lossjax.{name}" for name in lossjax.__all__)
+    for room in PUBLIC:
+        module = getattr(lossjax, room, None) or importlib.import_module(f"lossjax.{room}")
+        for name, value in vars(module).items():
+            own = name in getattr(module, "__all__", [name])
+            if own and not name.startswith("_") and not isinstance(value, types.ModuleType):
+                yield f"lossjax.{room}.{name}"
+
+
+def test_public_names_are_those_of_the_list():
+    before, now = set(API.read_text(encoding="utf-8").split()), set(public_names())
+    assert now == before, (
+        f"new: {sorted(now - before)}, gone: {sorted(before - now)}. If that is meant, run "
+        "`PYTHONPATH=.:tests python tests/pages/test_public.py`; how a name goes: CONTRIBUTING.md."
+    )
+
+
 FRESH = """
 import json, sys, lossjax
 found = {"inspect": ["lossjax.inspect" in sys.modules]}
@@ -143,3 +170,7 @@ def test_import_starts_no_device(fresh):
 
 def test_inspect_is_imported_when_it_is_asked_for(fresh):
     assert fresh["inspect"] == [False, True]
+
+
+if __name__ == "__main__":
+    API.write_text("".join(f"{name}\n" for name in sorted(public_names())), encoding="utf-8")

@@ -89,7 +89,7 @@ def _class_weighed(batch: Batch, class_weight: Any, number: int, dtype: Any, opt
             y_true * w.reshape((1,) * (y_true.ndim - 1) + (-1,)), opt.axis_name
         )
     else:
-        exists = (y_true >= 0) & (y_true < number)
+        exists = check.exists(y_true, number)
         per_token = jnp.where(exists, w[jnp.where(exists, y_true, 0)], 0)
     if batch.weight is not None:
         like, weight = check.aligned(per_token, batch.weight.astype(dtype))
