@@ -6,12 +6,12 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv/$(VERSION)
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo bench test test-all check pages format clean
+.PHONY: help demo bench test test-all check pages docs docs-serve format clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
 	@echo 'make TARGET [PYTHON=/path/to/python3.12] [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/demo.stamp  ## train a small classifier and draw its loss curve
 	$(RUN) examples/01_quickstart.py $(ARGS)
@@ -39,6 +39,20 @@ check: $(VENV)/check.stamp  ## lint, formatting, types, and whether the pages ar
 
 pages: $(VENV)/test.stamp  ## table, gallery and safety pages of losses that changed; ARGS=--all
 	$(PAGES) $(ARGS)
+
+# Material says at every start that it has a successor.
+docs docs-serve: export NO_MKDOCS_2_WARNING = 1
+TUTORIALS := $(patsubst docs/%,build/%,$(wildcard docs/tutorials/*.ipynb))
+
+docs: $(VENV)/docs.stamp $(TUTORIALS)  ## build the site in build/site; a broken link is an error
+	$(RUN) -m mkdocs build $(ARGS)
+
+docs-serve: $(VENV)/docs.stamp $(TUTORIALS)  ## show the site, and what changes in it
+	$(RUN) -m mkdocs serve $(ARGS)
+
+build/tutorials/%.ipynb: docs/tutorials/%.ipynb | $(VENV)/docs.stamp
+	@mkdir -p $(@D)
+	$(RUN) -m jupyter execute --output=$(abspath $@) $<
 
 format: $(VENV)/check.stamp  ## format the code and mend what the linter can
 	$(RUN) -m ruff check --fix

@@ -24,10 +24,13 @@ COLORS = 64  # of a picture: a third of the bytes, and no visible difference
 INTRODUCTION = """\
 # The losses
 
-Written by `make pages`. The words are those of the docstrings. The numbers are computed in
-float32, with the default options, for a batch of one sample: one picture of two pixels where
-regions are compared, three embeddings where embeddings are. Gradients are by `y_pred`; "anywhere"
-is the range over a grid of the whole domain.
+Each loss has its formula, when to use it, its curve, and its values and gradients at points where
+losses tend to break. [Which loss?](../which_loss.md) helps to choose one.
+
+The words are those of the docstrings. The numbers are computed in float32 with the default options,
+for a batch of one sample: one picture of two pixels where regions are compared, three embeddings
+where embeddings are. Gradients are by `y_pred`; "anywhere" is the range over a grid of the whole
+domain. Written by `make pages`.
 """
 
 

@@ -1,4 +1,4 @@
-"""`make pages`: README's table, docs/elsewhere.md, docs/gallery, docs/safety of changed losses.
+"""`make pages`: README's tables, pages of accuracy and calls, gallery and safety of changed losses.
 
 `make pages ARGS=--all` makes them for all; `--check`, part of `make check`, says what is stale.
 Keras, optax and torch are asked where losses break if they are installed.
@@ -12,18 +12,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import accuracy
 import edges
 import gallery
+import measured
 import peers
 from fingerprints import fingerprint, is_stale
 from lossjax import Loss
-from parts import about, by_family, code, known, pages, sections, table
+from parts import about, by_family, known, pages, sections, table
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 GALLERY, SAFETY = DOCS / "gallery", DOCS / "safety"
 FINGERPRINTS = DOCS / "fingerprints.json"
 LOSSES = re.compile(r"(<!-- losses: .*? -->\n)(.*?)(<!-- end of losses -->)", re.DOTALL)
+COMPARED = re.compile(r"(<!-- compared: .*? -->\n)(.*?)(<!-- end of compared -->)", re.DOTALL)
 NAMED = 5  # of what is stale
 
 
@@ -82,10 +85,12 @@ def texts(words: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
     """Every file that is written from the sections, without computing anything."""
     safe = {cls.__name__: safe[cls.__name__] for cls in known() if cls.__name__ in safe}
     readme = README.read_text(encoding="utf-8")
-    found = {README: LOSSES.sub(lambda m: m[1] + of_losses() + m[3], readme)}
-    found[DOCS / "elsewhere.md"] = peers.page()
-    found[GALLERY / "README.md"] = gallery.index(known())
-    found[SAFETY / "README.md"] = edges.index(safe)
+    found = {SAFETY / "README.md": edges.index(safe), GALLERY / "README.md": gallery.index(known())}
+    speed = (DOCS / "speed.md").read_text(encoding="utf-8")
+    numbers = measured.lines(speed, found[SAFETY / "README.md"])
+    readme = COMPARED.sub(lambda m: m[1] + numbers + m[3], readme)
+    found[README] = LOSSES.sub(lambda m: m[1] + of_losses() + m[3], readme)
+    found |= {accuracy.PAGE: accuracy.page()} | peers.pages()
     found |= {GALLERY / file: text for file, text in pages("Losses", words)}
     return found | {SAFETY / file: text for file, text in pages("At the edges", safe)}
 
@@ -95,8 +100,8 @@ def of_losses() -> str:
     rows = []
     for family, members in by_family().items():
         link = f"[{family}](docs/gallery/{family}.md)"
-        rows.append([link, about(members[0]), code(cls.__name__ for cls in members)])
-    return table(["family", "", "losses"], rows)
+        rows.append([link, str(len(members)), about(members[0])])
+    return table(["family", "losses", "what they are"], rows)
 
 
 def superfluous(wanted: dict[Path, Any]) -> list[Path]:

@@ -1,26 +1,49 @@
-"""docs/elsewhere.md: other libraries' calls and ours, as tests/elsewhere recorded them."""
+"""Other libraries' calls and ours, as tests/elsewhere recorded them.
+
+The pages docs/from_*.md say between marks which libraries they show; docs/elsewhere.md shows the
+others.
+"""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from parts import code, table
 
-RECORDS = Path(__file__).parents[1] / "tests" / "elsewhere"
+DOCS = Path(__file__).parent
+RECORDS = DOCS.parent / "tests" / "elsewhere"
+CALLS = re.compile(r"(<!-- calls: (.*?) -->\n)(.*?)(<!-- end of calls -->)", re.DOTALL)
 HEAD = """# From other libraries
 
-What a loss of another library is called here. Each line was computed by that library, in float64:
-value and, where it has one, the gradient by `y_pred` agree to ten digits (the numbers are recorded
-in [tests/elsewhere](../tests/elsewhere), and the suite compares them). `F` is
-`torch.nn.functional`, `jnp` is `jax.numpy`, `np` is NumPy, `smp` is segmentation_models_pytorch,
-`sm` is statsmodels.api, `stats` is scipy.stats.
+[Keras](from_keras.md), [optax](from_optax.md), [torch](from_torch.md) and [MONAI](from_monai.md)
+have pages of their own. For the others, this is what a loss of theirs is called here.
+
+Each line was computed by that library, in float64: value and, where it has one, the gradient by
+`y_pred` agree to ten digits. The numbers are recorded in `tests/elsewhere`, and the tests compare
+them. `np` is NumPy, `sm` is statsmodels.api, `stats` is scipy.stats.
 """
 
 
-def page() -> str:
+def pages() -> dict[Path, str]:
+    """The text of each page that shows calls."""
     found = [x for path in sorted(RECORDS.glob("*.json")) for x in records(path)]
-    libraries = sorted({x["library"] for x in found}, key=str.lower)
-    return "\n".join([HEAD, *(section(name, found) for name in libraries)])
+    own = {path: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("from_*.md"))}
+    shown = {name for text in own.values() for m in CALLS.finditer(text) for name in names(m)}
+    rest = sorted({x["library"] for x in found} - shown, key=str.lower)
+    texts = {
+        path: CALLS.sub(lambda m: m[1] + sections(names(m), found) + m[4], text)
+        for path, text in own.items()
+    }
+    return texts | {DOCS / "elsewhere.md": f"{HEAD}\n{sections(rest, found)}"}
+
+
+def names(match: re.Match[str]) -> list[str]:
+    return match[2].split(", ")
+
+
+def sections(libraries: list[str], found: list[dict[str, Any]]) -> str:
+    return "\n".join(section(name, found) for name in libraries)
 
 
 def records(path: Path) -> list[dict[str, Any]]:

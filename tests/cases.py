@@ -32,7 +32,7 @@ class Elsewhere:
     _: dataclasses.KW_ONLY
     times: float = 1.0
     gradient: str = ""  # by y_pred, of a library whose numbers have none
-    note: str = ""  # what else a reader of docs/elsewhere.md should know
+    note: str = ""  # what else a reader of the table should know
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+import accuracy
 import edges
 import fingerprints
+import measured
 import pages
 import parts
+import peers
 from cases import ROWS
 from lossjax import Loss, losses
 
@@ -189,3 +192,42 @@ def test_no_committed_cell_of_ours_fails():
     }
     assert failed == {(row.loss.__name__, group) for row in ROWS for group in row.unsafe}
     assert sum(times for cells in ours.values() for *_, times in cells) > 10 * len(written)
+
+
+def test_every_library_has_one_page(tmp_path):
+    heads = [line for text in peers.pages().values() for line in text.splitlines()]
+    found = [line.split()[1] for line in heads if line.startswith("## ") and line[-1].isdigit()]
+    recorded = [x for path in peers.RECORDS.glob("*.json") for x in peers.records(path)]
+    # torch's version ends in letters
+    assert sorted(found) == sorted({x["library"] for x in recorded} - {"torch"})
+    torch = peers.pages()[pages.DOCS / "from_torch.md"]
+    assert torch.count("## torch 2") == 1
+    assert "| `F.mse_loss(y_pred, y_true)` | `losses.MeanSquaredError()(y_true, y_pred)` |" in torch
+
+
+def test_measured_numbers_are_those_of_the_records(monkeypatch):
+    values = {"lossjax": [1.0, 3.0, 2.0], "lossjax auto": [0.5], "keras": [0.004]}
+    rows = [
+        {"implementation": name, "shape": [8], "values": {"seconds": seconds}}
+        for name, seconds in values.items()
+    ]
+    rows += [{"implementation": "keras", "shape": [9], "values": {"seconds": [7.0]}}]
+    monkeypatch.setattr(measured, "record", lambda name: {"rows": rows, "argv": [name, "--json"]})
+    found = measured.row("it", "a step", "seconds", max, measured.seconds, shape=[8])
+    assert found == ["a step", "0.50 s", "Keras 4.00 ms", "`python -m bench it`"]
+    speed = (
+        "| shape | over keras | over torch |\n| --- | --- | --- |\n| a | 1 | 2 |\n| all | 3 | 4 |"
+    )
+    assert measured.of_speed(speed)[2] == "Keras 3, torch 4"
+    safety = "| at | lossjax | Keras |\n| --- | --- | --- |\n| behind a mask | 9 of 9 | 1 of 9 |\n"
+    assert measured.of_safety(safety)[1:3] == ["9 of 9", "Keras 1 of 9"]
+    assert measured.megabytes(123_456) == "0.12 MB"
+
+
+def test_accuracy_is_that_of_the_rows():
+    written = accuracy.PAGE.read_text(encoding="utf-8")
+    assert written == accuracy.page()
+    (row,) = (row for row in ROWS if row.loss is losses.Huber)
+    value, gradient = row.ulps
+    assert f"[Huber](gallery/regression.md#huber) | {value} | {gradient} |" in written
+    assert written.count("](gallery/") == len(parts.known())
