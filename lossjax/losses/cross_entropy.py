@@ -14,6 +14,7 @@ from lossjax.losses.categorical import Labelled
 from lossjax.math import tempered
 from lossjax.math.elementwise import (
     divergence,
+    expm1,
     finite,
     guarded,
     mean,
@@ -451,7 +452,9 @@ def bi_tempered(y_true: Input, y_pred: Input, *, t1: Hyper = 0.8, t2: Hyper = 1.
     t, z, exists = _targets(where, y_true, y_pred)
     a, c = 1 - jnp.asarray(t1, z.dtype), jnp.asarray(t2, z.dtype) - 1
     log_q = tempered.log_shares(below_largest(z), c)
-    terms = power(t, 1 + a) / a - t * jnp.exp(a * log_q) * (1 + a) / a + jnp.exp((1 + a) * log_q)
+    # Less 1 both powers of a share near 1 keep their digits, and the loss stays above 0.
+    right = expm1((1 + a) * log_q) - expm1(a * log_q) * (1 + a) / a
+    terms = (power(t, 1 + a) - t) / a + t * right + (1 - t) * jnp.exp((1 + a) * log_q)
     values = jnp.sum(terms, -1) / (1 + a)
     return values if exists is None else jnp.where(exists, values, 0)
 

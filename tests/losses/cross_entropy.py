@@ -272,13 +272,6 @@ CASES = (
         keras=None,
         sizes=of_tempered,
         ulps=(4, 6),
-        unsafe=(
-            "±1e4",
-            "±inf",
-            "float16 extremes",
-            "bfloat16 extremes",
-            "one class",
-        ),
     ),
 )
 
