@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jax import numpy as jnp
 
 from lossjax.core import check
+from lossjax.core.labelled import Labelled
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.types import AXIS_TYPES, IGNORED_TYPES, Array, Axis, Hyper, Ignored, Input
 from lossjax.math.elementwise import guarded, log1p, power, surprise, weight_of, xmuly
@@ -227,24 +228,10 @@ def _labelled(
     return jnp.where(valid, labels, -1), p, valid
 
 
-class Labelled(Loss):
-    """Of class numbers, of which some may be ignored."""
-
-    couples = "none"
-    widens = True
-    domain = "label"
-
-    def call(self, y_true: Array, y_pred: Array) -> Array | tuple[Array, Array]:
-        fn, ignored = self._declared.fn, self.ignore_class  # type: ignore[attr-defined]
-        values = fn(y_true, y_pred, **self.hyperparameters())
-        if ignored is None:
-            return values
-        labels = check.labels(fn.__name__, y_true).reshape(values.shape)
-        return values, ~check.is_among(labels, ignored)
-
-
 class SparseCategoricalCrossentropy(Labelled):
     fn = sparse_categorical_crossentropy
+    widens = True
+    domain = "label"
     from_logits: bool = static(default=False)
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES)
     axis: int = static(default=-1, types=(int,), kw_only=True)
@@ -284,6 +271,8 @@ def sparse_categorical_focal_crossentropy(
 
 class SparseCategoricalFocalCrossentropy(Labelled):
     fn = sparse_categorical_focal_crossentropy
+    widens = True
+    domain = "label"
     alpha: Hyper = leaf(default=0.25, interval="[0, inf)")
     gamma: Hyper = leaf(default=2.0, interval="[0, inf)")
     from_logits: bool = static(default=False)

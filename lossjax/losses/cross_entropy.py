@@ -7,10 +7,10 @@ import jax
 from jax import numpy as jnp
 
 from lossjax.core import check, reduce
+from lossjax.core.labelled import Labelled
 from lossjax.core.loss import Loss, leaf, static
 from lossjax.core.reduce import Total
 from lossjax.core.types import IGNORED_TYPES, Array, Hyper, Ignored, Input
-from lossjax.losses.categorical import Labelled
 from lossjax.math import tempered
 from lossjax.math.elementwise import (
     divergence,
@@ -161,7 +161,6 @@ def _is_number(value: Any, number: float) -> bool:
 
 class CrossEntropy(Labelled):
     fn = cross_entropy
-    widens = False
     domain = "label logits"
     ignore_class: Ignored = static(default=None, types=IGNORED_TYPES, kw_only=True)
     class_weight: Hyper = leaf(default=1.0, interval="[0, inf)", kw_only=True)

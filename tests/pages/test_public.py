@@ -52,6 +52,7 @@ RANK = {
     "core.registry": 5,
     "core.loss": 6,
     "core.config": 7,
+    "core.labelled": 7,
     "core.combined": 8,
     "kernels": 7,
     "losses": 9,
