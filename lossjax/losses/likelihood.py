@@ -479,7 +479,8 @@ def ensemble_crps(y_true: Input, y_pred: Input, *, fair: bool = False) -> Array:
     pairs = members * max(1, members - 1) if fair else members**2
     apart = jnp.sign(error[..., :, None] - error[..., None, :])
     rank = lax.stop_gradient(jnp.sum(apart, -1))
-    return mean(absolute(error), -1) - jnp.sum(rank * error, -1) / max(1, pairs)
+    # One sum: of two the difference may be inf - inf.
+    return jnp.sum(error * (jnp.sign(error) / max(1, members) - rank / max(1, pairs)), -1)
 
 
 def _errors(where: str, y_true: Input, y_pred: Input) -> Array:

@@ -434,7 +434,6 @@ CASES = (
         inputs=members,
         sizes=of_ensemble,
         keras=None,
-        unsafe=("bfloat16 extremes",),
     ),
     Case(
         losses.QuantileCRPS,
