@@ -62,10 +62,15 @@ def row(
     form: Callable[[float], str],
     **only: Any,
 ) -> list[str]:
-    """The medians of a number of each implementation, over the rows that are `only` those."""
+    """The medians of a number of each implementation, over the rows that are `only` those.
+
+    Of the losses that any other library has: lossjax alone has many more.
+    """
+    rows = [x for x in record(command_name.replace("-", "_"))["rows"] if number in x["values"]]
+    theirs = {x["case"] for x in rows if x["implementation"] not in OURS}
     found: dict[str, list[float]] = {}
-    for x in record(command_name.replace("-", "_"))["rows"]:
-        if number in x["values"] and all(x[key] == value for key, value in only.items()):
+    for x in rows:
+        if x["case"] in theirs and all(x[key] == value for key, value in only.items()):
             found.setdefault(x["implementation"], []).append(float(np.median(x["values"][number])))
     ours = next(found[k] for k in OURS if k in found)
     others = (f"{NAMES.get(k, k)} {form(over(v))}" for k, v in found.items() if k not in OURS)
