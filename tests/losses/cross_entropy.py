@@ -272,6 +272,7 @@ CASES = (
         keras=None,
         sizes=of_tempered,
         ulps=(4, 6),
+        unsafe=("±inf",),
     ),
 )
 

@@ -208,10 +208,14 @@ def test_every_library_has_one_page(tmp_path):
 def test_measured_numbers_are_those_of_the_records(monkeypatch):
     values = {"lossjax": [1.0, 3.0, 2.0], "lossjax auto": [0.5], "keras": [0.004]}
     rows = [
-        {"implementation": name, "shape": [8], "values": {"seconds": seconds}}
+        {"case": "a", "implementation": name, "shape": [8], "values": {"seconds": seconds}}
         for name, seconds in values.items()
     ]
-    rows += [{"implementation": "keras", "shape": [9], "values": {"seconds": [7.0]}}]
+    rows += [
+        {"case": "a", "implementation": "keras", "shape": [9], "values": {"seconds": [7.0]}},
+        # A loss that nobody else has tells nothing beside the others.
+        {"case": "b", "implementation": "lossjax auto", "shape": [8], "values": {"seconds": [9.0]}},
+    ]
     monkeypatch.setattr(measured, "record", lambda name: {"rows": rows, "argv": [name, "--json"]})
     found = measured.row("it", "a step", "seconds", max, measured.seconds, shape=[8])
     assert found == ["a step", "0.50 s", "Keras 4.00 ms", "`python -m bench it`"]
