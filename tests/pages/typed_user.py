@@ -12,7 +12,7 @@ import lossjax
 from lossjax import Objective, Total, inspect, losses, training
 
 
-class Lopsided(lossjax.Loss):
+class OfTypedUser(lossjax.Loss):
     under: float = 3.0
     squared: bool = lossjax.static(default=True)
 
@@ -24,7 +24,7 @@ class Lopsided(lossjax.Loss):
 
 def values(y_true: jax.Array, y_pred: jax.Array) -> dict[str, jax.Array]:
     huber = losses.Huber(delta=0.5, reduction="sum")
-    own = Lopsided(under=2.0, name="own")
+    own = OfTypedUser(under=2.0, name="own")
     both: lossjax.Loss = huber + 0.5 * own
     total: Total = huber.total(y_true, y_pred) + huber.total(y_true, y_pred)
     return {
@@ -45,14 +45,14 @@ def slope(y_true: jax.Array, y_pred: jax.Array) -> jax.Array:
 
 def trained(x: jax.Array, y: jax.Array) -> tuple[float, str]:
     state = training.init(nnx.Linear(3, 3, rngs=nnx.Rngs(0)), optax.adam(1e-2))
-    objective = Objective(Lopsided(), log_terms=True)
+    objective = Objective(OfTypedUser(), log_terms=True)
     stop = training.EarlyStopping("loss", patience=1)
     state, history = training.fit(state, objective, (x, y), epochs=2, callbacks=[stop])
     return history["loss"][-1], history.stopped
 
 
 def looked_at(y_true: jax.Array, y_pred: jax.Array) -> tuple[list[str], int]:
-    report = inspect.check(Lopsided(), y_true, y_pred)
+    report = inspect.check(OfTypedUser(), y_true, y_pred)
     cost = lossjax.devices.cost(jax.jit(values), y_true, y_pred)
     return [finding.cause for finding in report.at_least("warning")], cost.temp_bytes
 
@@ -60,7 +60,7 @@ def looked_at(y_true: jax.Array, y_pred: jax.Array) -> tuple[list[str], int]:
 def mistakes() -> None:
     losses.Huber(detla=0.5)  # type: ignore[call-arg]
     losses.Huber(reduction="avg")  # type: ignore[arg-type]
-    Lopsided(over=1.0)  # type: ignore[call-arg]
+    OfTypedUser(over=1.0)  # type: ignore[call-arg]
     losses.huber([0.0], "1.0")  # type: ignore[arg-type]
     losses.Huber().delta = 2.0  # type: ignore[misc]
     training.fit(0, "mse", ())  # type: ignore[arg-type]
