@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _FORMATS = ("xyxy", "cxcywh", "xywh")
+_LEAST = 1e-18  # the second derivative of a smaller box's angle is beyond float32
 
 
 class _Side(NamedTuple):
@@ -134,7 +135,8 @@ def ciou(
     Use: detection; as `diou`, and boxes get the shape of the truth, which IoU alone gives late.
 
     α is a weight without gradient, as in the paper: the gradient is not quite that of the value.
-    `stop_alpha_gradient=False` gives that one. A box without size has no shape: v is 0.
+    `stop_alpha_gradient=False` gives that one. A box whose sides are below 1e-18 has no shape: v is
+    0, for its angle would have derivatives beyond float32.
     Boxes, `box_format` and shapes as `iou`. Range: 0 (equal boxes) to less than 3.
     Raises ValueError for an unknown `box_format` and for shapes that do not fit.
     Source: Zheng et al. (2020), arXiv:1911.08287, eq. 8 to 11.
@@ -232,15 +234,20 @@ def _side(true: Array, predicted: Array, low: Array, high: Array) -> _Side:
     length = jax.lax.stop_gradient(_enclosing(sizes[0], low - inverted, high + inverted))
     flat = length < jnp.finfo(length.dtype).tiny
     scale = jnp.where(flat, 1, length)
-    true, predicted = (jnp.where(flat, 1, x / scale) for x in sizes)
+    # 1 where they overlap, 1/2 where they touch. In the unit, small ones might be 0.
+    meet = jnp.where(flat, 1, (1 + jnp.sign(_overlap(sizes[0], predicted, low, high))) / 2)
+    true, predicted, signed = (jnp.where(flat, 1, x / scale) for x in (*sizes, predicted))
     low, high, inverted = (jnp.where(flat, 0, x / scale) for x in (low, high, inverted))
     missed = floored(0.0, low) + floored(0.0, -high)
+    excess = floored(0.0, -low) + floored(0.0, high)
+    both = jnp.where(signed < true, signed - excess, true - missed)  # with all digits
+    both -= jax.lax.stop_gradient(jnp.minimum(0, both))  # rounded, it may be negative
     return _Side(
         true,
         predicted,
-        floored(0.0, true - missed),
-        jnp.minimum(true, missed),
-        jnp.minimum(predicted, floored(0.0, -low) + floored(0.0, high)),
+        meet * both,
+        meet * missed + (1 - meet) * true,
+        meet * excess + (1 - meet) * predicted,
         floored(0.0, low - true) + floored(0.0, -high - true),
         _enclosing(true, low - inverted, high + inverted),
         low,
@@ -248,6 +255,11 @@ def _side(true: Array, predicted: Array, low: Array, high: Array) -> _Side:
         jnp.where(flat, 0, length),
         sizes,
     )
+
+
+def _overlap(true: Array, predicted: Array, low: Array, high: Array) -> Array:
+    """Negative where they are apart."""
+    return jnp.minimum(jnp.minimum(true, predicted), true + jnp.minimum(high, -low))
 
 
 def _enclosing(true: Array, low: Array, high: Array) -> Array:
@@ -303,7 +315,8 @@ def _turn(sides: _Sides) -> Array:
 
 
 def _unit(w: Array, h: Array) -> tuple[Array, Array]:
-    """The longer one is 1. Of the arctangent of what is very small the derivative overflows."""
+    """The longer one is 1, that of a box without shape is 0."""
     longer = jax.lax.stop_gradient(jnp.maximum(w, h))
-    scale = jnp.where(longer == 0, 1, longer)
-    return w / scale, h / scale
+    none = longer < _LEAST
+    scale = jnp.where(none, 1, longer)
+    return jnp.where(none, 0, w / scale), jnp.where(none, 0, h / scale)

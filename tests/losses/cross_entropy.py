@@ -272,7 +272,6 @@ CASES = (
         keras=None,
         sizes=of_tempered,
         ulps=(4, 6),
-        unsafe=("±inf",),
     ),
 )
 

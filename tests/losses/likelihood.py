@@ -297,7 +297,6 @@ CASES = (
             ),
         ),
         keras=None,
-        unsafe=("extreme parameters",),
     ),
     Case(
         losses.GaussianKL,

@@ -22,7 +22,8 @@ Numbers: TypeAlias = list[mpmath.mpf]
 INFINITE = 1e40  # stands for infinity, and its square for more of it
 STEP = mpmath.mpf("1e-90")
 FAR = mpmath.mpf("1e-40")  # of the difference of two slopes
-KINK = 1e20  # of such a difference: there the slope jumps
+KINK = 1e20  # of such a difference, in units of the jump: there the slope jumps
+SMOOTH = 1e-40  # a slope that does not jump changes by less within STEP, also that of a root
 
 
 class Limit(NamedTuple):
@@ -110,17 +111,20 @@ def _of_sample(
             here = float(value(at))
             if not np.isfinite(p).all():
                 more = float(value(_numbers(np.clip(p, -(INFINITE**2), INFINITE**2))))
-                here = here if abs(more - here) <= 1e-3 * abs(here) else np.sign(more) * np.inf
-            centre = middle(at)
+                here = np.sign(more) * np.inf if abs(more) > 1.001 * abs(here) else here
+            pairs = list(slopes(at))
+            centre = [sum(pair) / 2 for pair in pairs]
             sides = []
             for step in (-far, far):
                 moved = middle([x + step * v for x, v in zip(at, along, strict=True)])
                 sides.append([(b - a) / step for a, b in zip(centre, moved, strict=True)])
-            gradient = _bounds(list(zip(*slopes(at), strict=True)), p.shape)
+            gradient = _bounds(list(zip(*pairs, strict=True)), p.shape)
             product = _bounds(sides, p.shape)
+            jump = np.reshape([float(abs(b - a)) for a, b in pairs], p.shape)
     except (ArithmeticError, TypeError, ValueError):  # 0 / 0, the root of a negative number
         return None
-    product[:, np.any(np.abs(product) > KINK, 0)] = np.nan
+    unit = np.where(jump > SMOOTH, np.minimum(1, jump), 1)
+    product[:, np.any(np.abs(product) > KINK * unit, 0)] = np.nan
     return Limit(np.array([here, here]), gradient, product)
 
 

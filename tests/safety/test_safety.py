@@ -12,7 +12,7 @@ from safety import page
 from safety.libraries import Variant, results, variants
 from safety.limits import limit
 from safety.page import cells
-from safety.points import GROUPS, INFINITE
+from safety.points import EXTREME, GROUPS, INFINITE
 from safety.verdict import failures
 
 
@@ -60,6 +60,12 @@ def one(library, variant, group):
     return list(zip(points, limits, results(library, variant, points), strict=True))
 
 
+def limits_of(loss, group):
+    variant = variant_of(loss, {})
+    points = [point for point in variant.points if point.group == group]
+    return {point.name: limit(variant.case, variant.config, point) for point in points}
+
+
 @pytest.mark.parametrize(
     ("field", "wrong", "words"),
     [
@@ -79,6 +85,16 @@ def test_what_is_wrong_is_seen(field, wrong, words):
     assert list(failures(point, bounds, result)) == []
     broken = result._replace(**{field: wrong(getattr(result, field))})
     assert any(text.startswith(words) for text in failures(point, bounds, broken))
+
+
+def test_a_small_kink_is_one_and_what_falls_is_not_infinite():
+    """A slope that jumps by 1e-35 has no curvature."""
+    found = limits_of(losses.LaplaceNLL, EXTREME)
+    products = found["log_scale = 80"].product[0]
+    assert np.isnan(products).sum() == 1
+    assert np.nanmax(np.abs(products)) < 1e-30
+    found = limits_of(losses.BiTempered, INFINITE)
+    assert found["inf on the right class"].value[1] < 1e-100
 
 
 def test_a_masked_class_in_keras_is_seen():
