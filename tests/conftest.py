@@ -3,6 +3,8 @@
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
+# On a GPU float32 matrices keep 10 bits of their entries unless it is said, also in Keras.
+os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 
 
 def pytest_configure(config):

@@ -97,7 +97,9 @@ def circle(
     itself = across.row_numbers(len(labels), axis_name) if remove_diagonal else None
     gamma, margin = jnp.asarray(gamma, y_pred.dtype), jnp.asarray(margin, y_pred.dtype)
 
-    distance = jnp.maximum(1 - y_pred @ references.T, 0)
+    # A GPU would keep 10 bits of the factors, and gamma makes the error larger.
+    similarity = jnp.matmul(y_pred, references.T, precision="highest")
+    distance = jnp.maximum(1 - similarity, 0)
     kept = pairs.of_labels(labels, of_references, exists, itself)
     towards = -gamma * jnp.maximum(margin + distance, 0) * (margin - distance)
     apart = gamma * jnp.maximum(1 + margin - distance, 0) * (1 - margin - distance)

@@ -111,12 +111,17 @@ def report(name, bounds, y_true, y_pred, both):
         yield f"{name:76}{kind:9}{bound:5}{m.ours_ulps.max():7.2f}{keras:>9}  {where}"
 
 
+def allowed(case):
+    """Those of the row are of a CPU; a GPU's quotients are rounded to one of two neighbours."""
+    return case.ulps if jax.default_backend() == "cpu" else [bound + 1 for bound in case.ulps]
+
+
 @every_variant
 def test_accuracy(variant):
     """Within the bounds of the row, at some of the samples."""
     measurement = measured(*variant, some=SOME)
-    lines = list(report(variant_name(variant), variant[0].ulps, *measurement))
-    for line, m, bound in zip(lines, measurement[-1], variant[0].ulps, strict=True):
+    lines = list(report(variant_name(variant), allowed(variant[0]), *measurement))
+    for line, m, bound in zip(lines, measurement[-1], allowed(variant[0]), strict=True):
         assert m.ours_ulps.max() <= bound, line
 
 
@@ -126,10 +131,10 @@ def test_accuracy_at_every_sample(variant, record_property):
     """Not worse than Keras either, and no farther from Keras than its own rounding."""
     case, config = variant
     measurement = measured(case, config, twin=case.twin)
-    for line in report(variant_name(variant), case.ulps, *measurement):
+    for line in report(variant_name(variant), allowed(case), *measurement):
         print(line)
         record_property("accuracy", line)
-    for m, bound in zip(measurement[-1], case.ulps, strict=True):
+    for m, bound in zip(measurement[-1], allowed(case), strict=True):
         assert m.ours_ulps.max() <= bound
         if case.twin:
             assert m.ours_ulps.max() <= 2 + 1.5 * m.keras_ulps.max()

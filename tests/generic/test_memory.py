@@ -28,11 +28,14 @@ ELSEWHERE = [
 ]
 
 
+of_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the program for CPUs")
+
+
 def arguments(loss, shape=SHAPE):
     return map(jnp.asarray, testing.sample(loss, shape))
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the bound is that of the CPU program")
+@of_cpu
 @rows
 def test_extra_memory_of_value_and_gradient(case, config):
     if case.extra is None:
@@ -152,6 +155,7 @@ def test_nan_is_seen(case, rows):
     assert np.isfinite(np.delete(values, 3)).all()
 
 
+@of_cpu
 def test_integer_labels_make_no_one_hot():
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     y_true, y_pred = arguments(loss, (64, 4 * SMALL // 64))

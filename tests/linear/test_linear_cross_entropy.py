@@ -207,6 +207,8 @@ def gradients(tokens, features, classes, **options):
 )
 def test_memory(tokens, classes, memory):
     """What is extra, beside the gradients, is no more than the kernel, or than is asked for."""
+    if memory is None and jax.default_backend() != "cpu":
+        pytest.skip("elsewhere products are bound by arithmetic only with more rows")
     options = {} if memory is None else {"memory": int(memory)}
     program = gradients(tokens, 512, classes, **options).lower().compile()
     found = program.memory_analysis().temp_size_in_bytes

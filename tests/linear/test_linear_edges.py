@@ -139,7 +139,8 @@ def test_compute_dtype(dtype, reduction):
         options = {"compute_dtype": dtype, "accumulate_dtype": "float64", "chunk": 5}
         value, *got = run(lossjax.linear_cross_entropy, at, **options)
         want, *slopes = run(dense, exact)
-        close(value, want, 1e-12)
+        # A GPU adds products of 16 bits in float32, whatever is asked for.
+        close(value, want, 1e-12 if jax.default_backend() == "cpu" else 1e-6)
         close(jax.tree.map(lambda x: x.astype(jnp.float64), got), slopes, 1e-2)
         for found in got:
             assert (found["hidden"].dtype, found["kernel"].dtype) == (dtype, jnp.float64)

@@ -1,5 +1,6 @@
 """Losses of the angle between vectors."""
 
+import jax
 import numpy as np
 from mpmath import mp
 
@@ -83,3 +84,11 @@ CASES = (
         ulps=(3, 8),
     ),
 )
+
+
+def test_circle_has_all_bits_of_its_products():
+    """Whatever the precision of the model's is."""
+    with jax.default_matmul_precision("bfloat16"):
+        program = jax.make_jaxpr(jax.grad(lambda p: losses.Circle()(np.arange(4) % 2, p)))
+        text = str(program(np.float32(np.eye(4))))
+    assert text.count("dot_general") == text.count("Precision.HIGHEST, Precision.HIGHEST") > 1
