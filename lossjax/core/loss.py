@@ -16,6 +16,7 @@ from lossjax.core.texts import nearest, shown
 from lossjax.core.types import AXIS_TYPES, Array, AxisName, Input, Reduction
 from lossjax.math import across
 from lossjax.math.elementwise import guarded
+from lossjax.math.fusion import summable
 
 
 def static(
@@ -385,6 +386,7 @@ class Loss:
             values, own_mask = values
             mask = own_mask if mask is None else check.joint_mask(where, mask, own_mask)
         values = check.wide(check.array(where, "the result of call", values))
+        values = summable(values, *jax.tree.leaves(inputs[:2]))
         return values, weight if weight is None else weight.astype(values.dtype), mask
 
     def get_config(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from jax import numpy as jnp
 from lossjax.core import check
 from lossjax.core.types import AXIS_TYPES, Array, Axis, AxisName, Reduction
 from lossjax.math import across
-from lossjax.math.fusion import apart
 
 
 @jax.tree_util.register_dataclass
@@ -56,7 +55,9 @@ class Total:
         return self.sum if self.weight is None else _divide(self.sum, self.weight)
 
 
-def _divide(a: Array, b: Array) -> Array:
+def _divide(a: Array, b: Any) -> Array:
+    if isinstance(b, np.ndarray):  # a count that is known
+        return a / np.maximum(1, b)
     # A second where, on the divisor: without it the gradient of the unused a / 0 is NaN.
     return jnp.where(b == 0, 0, a / jnp.where(b == 0, 1, b))
 
@@ -240,7 +241,7 @@ def total(
 
 def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: Reduction) -> Total:
     dtype = weighed.dtype
-    total = jnp.sum(apart(weighed))
+    total = jnp.sum(weighed)
     if reduction == "sum":
         return Total(total, None)
     kept = mask if weight is None else weight
@@ -250,7 +251,7 @@ def _total(weighed: Array, weight: Array | None, mask: Array | None, reduction: 
         # Weights without a batch axis count once for every batch, so they cannot be added up.
         shared = kept.ndim == 0 or kept.shape[0] != weighed.shape[0]
         return Total(_divide(total, divisor), None) if shared else Total(total, divisor)
-    count = jnp.asarray(weighed.size, dtype)
+    count: Any = np.asarray(weighed.size, dtype)
     if mask is not None:
         count = jnp.sum(mask, dtype=dtype) * (weighed.size / max(1, mask.size))
     return Total(total, count)

@@ -24,6 +24,7 @@ from lossjax.math.fusion import (
     opaque,
     partials,
     plainly,
+    select,
     step,
 )
 
@@ -83,13 +84,13 @@ def absolute(x: Array) -> Array:
 def _above(low: float, x: Array) -> Array:
     """The derivative of a floor: at it the middle of both sides, NaN for NaN."""
     x = lax.stop_gradient(x)  # a derivative of 0 would be multiplied with an infinite x
-    return jnp.where(x > low, 1.0, jnp.where(x < low, 0.0, 0.5 + 0 * x))
+    return select(x > low, 1.0, select(x < low, 0.0, 0.5 + 0 * x))
 
 
 def within(low: float, high: float, x: Array) -> Array:
     """The derivative of a clip: at a bound the middle of both sides."""
-    at_bound = (x == low) | (x == high)
-    return jnp.where((x > low) & (x < high), 1.0, jnp.where(at_bound, 0.5, 0.0))
+    inner, outer = (x > low) & (x < high), (x >= low) & (x <= high)
+    return 0.5 * (inner.astype(x.dtype) + outer.astype(x.dtype))
 
 
 @partials(lambda dx, _, low, x: dx * _above(low, x), static=1)
@@ -250,12 +251,27 @@ def log_ratio(far: bool, a: Array, b: Array) -> Array:
 
     The difference of two logarithms loses every digit that they share.
     """
+    return _made_log_ratio(far, a, b)
+
+
+def _made_log_ratio(far: bool, a: Array, b: Array) -> Array:
     d = a - b
     size, low = jnp.abs(d), jnp.minimum(a, b)
-    log = _log1p_of_quotient(size, low) if far else log1p(size / low)
     if is_small(d):
-        return jnp.where(d < 0, -log, log)
+        log = _log1p_of_quotient(size, low) if far else _log1p_of_fraction(size, low)[1]
+        return select(d < 0, -log, log)
+    log = _log1p_of_quotient(size, low) if far else jnp.log1p(size / low)
     return d * (log / jnp.maximum(size, 1e-30))  # signed, 0 at 0
+
+
+def _log1p_of_fraction(a: Array, b: Array) -> tuple[Array, Array]:
+    """1 + a / b and, as `log1p_in_loop`, its logarithm: NaN of an infinite one.
+
+    The quotient appears once: XLA would write one of two to memory.
+    """
+    one = opaque(1.0, a)
+    y = one + a / b
+    return y, jnp.log(y) + (a - (y - one) * b) / (y * b)
 
 
 def _log1p_of_quotient(a: Array, b: Array) -> Array:
@@ -271,7 +287,7 @@ def _log1p_of_quotient(a: Array, b: Array) -> Array:
 )
 def divergence(a: Array, b: Array) -> Array:
     """a log(a / b), exact where a is near b."""
-    return a * log_ratio(False, a, b)
+    return a * _made_log_ratio(False, a, b)
 
 
 @partials(lambda da, _, a, b: da / (1 + a), lambda db, _, a, b: -db / (1 + b))
@@ -285,10 +301,8 @@ def _made_log_ratio_1p(a: Array, b: Array) -> Array:
     if is_small(difference):
         size = difference / low
         log = log1p_in_loop(size)
-    else:  # the same, of a quotient that appears once: XLA would write one of two to memory
-        one = opaque(1.0, a)
-        size = one + difference / low
-        log = jnp.log(size) + (difference - (size - one) * low) / (size * low)
+    else:
+        size, log = _log1p_of_fraction(difference, low)
     log = jnp.where(jnp.isinf(size), size, log)
     return jnp.where(a < b, -log, log)
 

@@ -82,17 +82,22 @@ def plainly(f: Callable[..., T], *xs: Array, anew: bool = False) -> T:
     return lax.platform_dependent(*xs, cpu=f, cuda=on_gpu, rocm=on_gpu, default=plain)
 
 
-@jax.custom_jvp
-def apart(x: Array) -> Array:
-    """x, computed before what follows is begun.
+def summable(values: Array, *xs: Array) -> Array:
+    """The values of the rows of `xs`, computed before a sum over them is begun.
 
     Merged, the mean over rows and that over the batch become one loop on CPU, in which neither
-    vector instructions nor threads are used.
+    vector instructions nor threads are used. Of small arrays it takes no longer, and what is
+    not merged are two more loops to compile.
     """
+    return values if _may_merge(*xs) else _apart(values)
+
+
+@jax.custom_jvp
+def _apart(x: Array) -> Array:
     return lax.optimization_barrier(x)
 
 
-apart.defjvps(lambda dx, _, x: dx)
+_apart.defjvps(lambda dx, _, x: dx)
 
 
 @jax.custom_jvp
@@ -107,6 +112,18 @@ by_loop.defjvps(lambda dx, _, x: dx)
 def looped(x: Array) -> Array:
     """x, by a loop where it is small: a reduction of the library takes that as it is."""
     return by_loop(x) if is_small(x) else x
+
+
+def select(condition: Array, a: Hyper, b: Hyper) -> Array:
+    """As `jnp.where`, of arrays of one dtype and shape, or numbers.
+
+    `jnp.where` is a function of its own in the program of a derivative: it is traced, and
+    differentiated, for each kind of arguments.
+    """
+    like = a if isinstance(a, jax.Array) else b
+    dtype = like.dtype if isinstance(like, jax.Array) else jnp.float32
+    a, b = (x if jnp.ndim(x) else lax.full(condition.shape, x, dtype) for x in (a, b))
+    return lax.select(condition, a, b)
 
 
 def largest(x: Array) -> float:
