@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
+import chips
 import edges
 import gallery
 import measured
@@ -90,7 +91,7 @@ def texts(words: dict[str, str], safe: dict[str, str]) -> dict[Path, str]:
     numbers = measured.lines(speed, found[SAFETY / "README.md"])
     readme = COMPARED.sub(lambda m: m[1] + numbers + m[3], readme)
     found[README] = LOSSES.sub(lambda m: m[1] + of_losses() + m[3], readme)
-    found |= {accuracy.PAGE: accuracy.page()} | peers.pages()
+    found |= {accuracy.PAGE: accuracy.page(), chips.PAGE: chips.page()} | peers.pages()
     found |= {GALLERY / file: text for file, text in pages("Losses", words)}
     return found | {SAFETY / file: text for file, text in pages("At the edges", safe)}
 

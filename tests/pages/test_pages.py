@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 import accuracy
+import chips
 import edges
 import fingerprints
 import measured
@@ -235,3 +236,12 @@ def test_accuracy_is_that_of_the_rows():
     value, gradient = row.ulps
     assert f"[Huber](gallery/regression.md#huber) | {value} | {gradient} |" in written
     assert written.count("](gallery/") == len(parts.known())
+
+
+def test_every_loss_that_moves_more_bytes_has_a_reason():
+    rows = json.loads(chips.RECORD.read_text(encoding="utf-8"))["rows"]
+    above = {
+        case.partition("(")[0] for case, of in chips.over_floor(rows).items() if chips.is_above(of)
+    }
+    assert sorted(above) == sorted(name for names in chips.REASONS.values() for name in names)
+    assert chips.PAGE.read_text(encoding="utf-8") == chips.page()
